@@ -1,0 +1,63 @@
+# Two commands do everything: `make demo` and `make test`. All that is installed goes into .venv and build.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COLLECTION := build/collections/ansible_collections/localgov/platform
+UV := $(BIN)/uv --quiet
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE :=
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export UV_NO_PROGRESS := 1
+# Tests and demos see nothing of the person's own AWS settings.
+unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION
+
+.DEFAULT_GOAL := help
+.PHONY: help install images sandbox status down reset demo lint test lock
+
+help: ## show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed $(COLLECTION)
+
+# uv is itself in the lock file; pip installs that one package, with its hash checked, and uv the rest.
+$(VENV)/.installed: requirements.lock
+	@echo "Installing the locked packages into $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(UV) pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@touch $@
+
+# The checkout is the collection: Ansible finds it through this link.
+$(COLLECTION):
+	@mkdir -p $(dir $@)
+	@ln -sfn $(CURDIR) $@
+
+images: install ## build the images' environments, as the sandbox runs them
+	@$(BIN)/python -m sandbox.runtime.images
+
+sandbox: images ## start the organisation on this machine
+	@$(BIN)/python -m sandbox start
+
+status: install ## say what of the sandbox is up
+	@$(BIN)/python -m sandbox status
+
+down: install ## stop the sandbox; its state stays
+	@$(BIN)/python -m sandbox stop
+
+reset: install ## stop the sandbox and empty it
+	@$(BIN)/python -m sandbox reset
+
+demo: sandbox ## deploy an organisation and three authorities, and send a file through
+	@$(BIN)/python -m demo
+
+lint: install ## check style, types and templates
+	@tests/lint/run
+
+test: images ## run every check
+	@tests/run
+
+lock: ## bring requirements.lock up to date with pyproject.toml
+	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
+	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group test -o requirements.lock $(LOCK_FLAGS)
