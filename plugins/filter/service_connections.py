@@ -39,7 +39,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.localgov.platform.plugins.plugin_utils import _declaration
 
 

@@ -52,15 +52,19 @@ def _port_of(source: str, target: str, services: Declaration) -> int:
         return DATABASE_PORT
     if target not in services:
         known = ", ".join([*services, DATABASE])
-        raise DeclarationError(f"service '{source}' connects_to '{target}', which is not declared; declared are: {known}")
+        raise DeclarationError(
+            f"service '{source}' connects_to '{target}', which is not declared; declared are: {known}"
+        )
     port = services[target].get("port")
     if port is None:
-        raise DeclarationError(f"service '{source}' connects_to '{target}', which declares no port; give '{target}' a port")
+        raise DeclarationError(
+            f"service '{source}' connects_to '{target}', which declares no port; give '{target}' a port"
+        )
     return int(port)
 
 
 def buckets_of(arrow: str, locations: Locations) -> tuple[list[str], str]:
-    """The buckets and the key prefix of an arrow such as `data_store/uploads`; the prefix is empty for a whole bucket."""
+    """The buckets and the key prefix of an arrow such as `data_store/uploads`; no prefix stands for a whole bucket."""
     name, _, prefix = arrow.partition("/")
     if name not in locations:
         raise DeclarationError(f"'{arrow}' names no location; known are: {', '.join(sorted(locations))}")
@@ -70,7 +74,7 @@ def buckets_of(arrow: str, locations: Locations) -> tuple[list[str], str]:
 
 
 def location_environment(service: Service, locations: Locations) -> dict[str, str]:
-    """`<NAME>_LOCATION` for each single bucket that the service has an arrow to, `<NAME>_LOCATIONS` (JSON) for several."""
+    """`<NAME>_LOCATION` for each bucket that the service has an arrow to; `<NAME>_LOCATIONS` (JSON) where it is several."""
     environment = {}
     for name in sorted({arrow.partition("/")[0] for arrow in _storage_arrows(service)}):
         buckets_of(name, locations)
@@ -88,11 +92,13 @@ def _storage_arrows(service: Service) -> list[str]:
 
 
 def storage_statements(service: Service, locations: Locations) -> list[Statement]:
-    """IAM statements for the locations that a service lists, reads and writes; each Sid says which arrow asks for it."""
+    """IAM statements for what a service lists, reads and writes; each Sid says which arrow asks for it."""
     reads = service.get("reads") or []
     listed = [*reads, *(arrow for arrow in service.get("lists") or [] if arrow not in reads)]
     statements = [_list_statement(arrow, locations) for arrow in listed]
-    statements += [_object_statement("Read", arrow, locations, ["s3:GetObject", "s3:GetObjectVersion"]) for arrow in reads]
+    statements += [
+        _object_statement("Read", arrow, locations, ["s3:GetObject", "s3:GetObjectVersion"]) for arrow in reads
+    ]
     statements += [
         _object_statement("Write", arrow, locations, ["s3:PutObject", "s3:AbortMultipartUpload"])
         for arrow in service.get("writes") or []
