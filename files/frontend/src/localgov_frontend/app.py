@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pages: choose a return, upload its file, follow what became of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import URL
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from localgov_frontend.datasets import DATASETS, year_label
+from localgov_frontend.middleware import content_security_policy, is_cross_origin, surround
+from localgov_frontend.results import Report, ReportUnreadableError, exists, read_report, recent_reports
+from localgov_frontend.settings import Settings
+from localgov_frontend.submissions import (
+    UPLOAD_LIFETIME,
+    Submission,
+    find_submission,
+    new_submission,
+    presign_errors,
+    presign_upload,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_log = logging.getLogger("localgov_frontend")
+_LARGEST_FORM_BYTES = 4096
+_SYSTEM_FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif'
+_UNITED_KINGDOM = ZoneInfo("Europe/London")
+_ACTIONS = {"ListObjectsV2": "list results in", "GetObject": "read results from"}
+
+
+@dataclass(frozen=True)
+class Service:
+    settings: Settings
+    # The clients' addresses differ where browsers reach S3 by another way than this process does.
+    s3: S3Client
+    browser_s3: S3Client
+    templates: Environment
+    stylesheet: str
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    app = Starlette(
+        routes=[
+            Route("/", start_page),
+            Route("/health", health),
+            Route("/submissions", create_submission, methods=["POST"]),
+            Route("/submissions/{dataset}/{year}/{identifier}", follow_page, name="follow"),
+            Route("/submissions/{dataset}/{year}/{identifier}/status", follow_status, name="status"),
+            Route("/submissions/{dataset}/{year}/{identifier}/errors.csv", download_errors, name="errors"),
+            Route("/govuk/govuk-frontend.min.css", govuk_stylesheet),
+            Route("/govuk/govuk-frontend.min.js", govuk_script),
+            Mount("/static", StaticFiles(packages=[("localgov_frontend", "static")])),
+        ],
+        exception_handlers={
+            HTTPException: on_http_error,
+            ClientError: on_s3_error,
+            BotoCoreError: on_s3_error,
+            ReportUnreadableError: on_unreadable_report,
+            Exception: on_unexpected_error,
+        },
+    )
+    app.state.service = Service(
+        settings=settings,
+        s3=_s3_client(settings.region, None, "auto"),
+        # Without "virtual", signed requests name the global host, which redirects until DNS knows a new bucket.
+        browser_s3=_s3_client(
+            settings.region, settings.upload_endpoint_url, "path" if settings.upload_endpoint_url else "virtual"
+        ),
+        templates=_templates(settings),
+        stylesheet=without_govuk_font((settings.govuk_frontend / "govuk-frontend.min.css").read_text()),
+    )
+    return surround(app)
+
+
+def _s3_client(region: str, endpoint_url: str | None, addressing_style: Literal["auto", "path", "virtual"]) -> S3Client:
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": addressing_style},
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=3,
+        read_timeout=10,
+    )
+    return boto3.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+
+
+def _templates(settings: Settings) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("localgov_frontend"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        account=settings.readable_account,
+        contact=settings.support_contact,
+        max_megabytes=settings.max_upload_bytes // (1024 * 1024),
+        upload_minutes=int(UPLOAD_LIFETIME.total_seconds() // 60),
+        year_label=year_label,
+    )
+    environment.filters["time"] = readable_time
+    return environment
+
+
+def without_govuk_font(stylesheet: str) -> str:
+    """The stylesheet in the font of the person's own system: GDS Transport is licensed for GOV.UK domains only.
+
+    Overriding it in a further stylesheet is not enough, as browsers fetch the font all the same.
+    """
+    return re.sub(r"@font-face\{[^}]*\}", "", stylesheet).replace("GDS Transport,arial,sans-serif", _SYSTEM_FONTS)
+
+
+def readable_time(moment: datetime) -> str:
+    """As the GOV.UK style guide writes it: 21 November 2026 at 10:15am, in the United Kingdom's time."""
+    local = moment.astimezone(_UNITED_KINGDOM)
+    hour = local.hour % 12 or 12
+    return f"{local.day} {local:%B %Y} at {hour}:{local:%M}{'am' if local.hour < 12 else 'pm'}"
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _page(request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
+    html = _service(request).templates.get_template(template).render(context)
+    return HTMLResponse(html, status)
+
+
+def start_page(request: Request) -> Response:
+    chosen = {name: request.query_params.get(name, "") for name in ("dataset", "year")}
+    return _start_page(request, chosen, {})
+
+
+def _start_page(request: Request, chosen: dict[str, str], errors: dict[str, str]) -> Response:
+    service = _service(request)
+    try:
+        recent = recent_reports(service.s3, service.settings.bucket, datetime.now(UTC))
+    except (BotoCoreError, ClientError) as error:
+        # One may still upload: the page says that the list is missing, the log says why.
+        _log.warning("The recent submissions in s3://%s could not be listed: %s", service.settings.bucket, error)
+        recent = None
+    return _page(
+        request,
+        "start.html",
+        status=400 if errors else 200,
+        datasets=DATASETS.values(),
+        years=sorted({year for dataset in DATASETS.values() for year in dataset.years}, reverse=True),
+        chosen=chosen,
+        errors=errors,
+        recent=recent,
+    )
+
+
+async def create_submission(request: Request) -> Response:
+    """Name a new submission and hand out the signed request that may write its file.
+
+    A form is answered with the page that has the file input, JSON (from that page's script) with JSON.
+    """
+    if is_cross_origin(request.headers):
+        raise HTTPException(403, "This form was sent from another site. Start from this service's first page.")
+    chosen = await _read_choice(request)
+    errors = find_choice_errors(chosen)
+    if not errors:
+        return await run_in_threadpool(_answer_submission, request, chosen["dataset"], int(chosen["year"]))
+    if _wants_json(request):
+        return JSONResponse({"error": " ".join(errors.values())}, 400)
+    return await run_in_threadpool(_start_page, request, chosen, errors)
+
+
+def _answer_submission(request: Request, dataset: str, year: int) -> Response:
+    service = _service(request)
+    settings = service.settings
+    submission = new_submission(dataset, year, datetime.now(UTC))
+    redirect = None if _wants_json(request) else str(_address(request, "follow", submission))
+    upload = presign_upload(service.browser_s3, settings.bucket, submission, settings.max_upload_bytes, redirect)
+    if _wants_json(request):
+        follow = _address(request, "follow", submission).path
+        body = {"submission": submission.identifier, "follow": follow, "url": upload.url, "fields": upload.fields}
+        return JSONResponse(body, 201, {"Location": follow})
+    page = _page(
+        request,
+        "upload.html",
+        dataset=DATASETS[dataset],
+        year=year,
+        upload=upload,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
+    page.headers["Content-Security-Policy"] = content_security_policy(upload.origin)
+    return page
+
+
+async def _read_choice(request: Request) -> dict[str, str]:
+    """Dataset and year as sent; whatever is not text counts as not chosen."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM_BYTES:
+            raise HTTPException(413, "Only the choice of dataset and year is sent here; the file goes to S3.")
+    try:
+        text = body.decode()
+        sent = json.loads(text) if _wants_json(request) else {name: last[-1] for name, last in parse_qs(text).items()}
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "The request could not be read.") from error
+    if not isinstance(sent, dict):
+        raise HTTPException(400, "The request must name a dataset and a year.")
+    return {name: str(sent.get(name, "")) for name in ("dataset", "year")}
+
+
+def find_choice_errors(chosen: dict[str, str]) -> dict[str, str]:
+    dataset = DATASETS.get(chosen["dataset"])
+    errors = {} if dataset else {"dataset": "Select the data return"}
+    years = dataset.years if dataset else range(0)
+    if chosen["year"] not in {str(year) for year in years} and (dataset or not chosen["year"]):
+        errors["year"] = "Select the year"
+    return errors
+
+
+def _wants_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+
+
+def _address(request: Request, route: str, submission: Submission) -> URL:
+    return request.url_for(route, dataset=submission.dataset, year=submission.year, identifier=submission.identifier)
+
+
+def _requested_submission(request: Request) -> Submission:
+    parts = request.path_params
+    submission = find_submission(parts["dataset"], parts["year"], parts["identifier"])
+    if submission is None:
+        raise HTTPException(404)
+    return submission
+
+
+def follow_page(request: Request) -> Response:
+    service, submission = _service(request), _requested_submission(request)
+    report = read_report(service.s3, service.settings.bucket, submission)
+    state = _state(submission, report)
+    template = "result.html" if report else "waiting.html"
+    dataset = DATASETS[submission.dataset]
+    return _page(request, template, submission=submission, dataset=dataset, report=report, state=state)
+
+
+def follow_status(request: Request) -> Response:
+    service, submission = _service(request), _requested_submission(request)
+    report = read_report(service.s3, service.settings.bucket, submission)
+    return JSONResponse({"state": _state(submission, report)})
+
+
+def _state(submission: Submission, report: Report | None) -> str:
+    if report:
+        return report.state
+    # Once the signed request has expired, a file that was not sent can no longer arrive.
+    return "overdue" if datetime.now(UTC) - submission.started_at > UPLOAD_LIFETIME else "waiting"
+
+
+def download_errors(request: Request) -> Response:
+    service, submission = _service(request), _requested_submission(request)
+    if not exists(service.s3, service.settings.bucket, submission.errors_key):
+        raise HTTPException(404)
+    return RedirectResponse(presign_errors(service.browser_s3, service.settings.bucket, submission), 303)
+
+
+def health(request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def govuk_stylesheet(request: Request) -> Response:
+    return Response(_service(request).stylesheet, media_type="text/css")
+
+
+def govuk_script(request: Request) -> Response:
+    return FileResponse(_service(request).settings.govuk_frontend / "govuk-frontend.min.js")
+
+
+def _error(request: Request, status: int, heading: str, text: str) -> Response:
+    if _wants_json(request) or request.url.path.endswith("/status"):
+        return JSONResponse({"error": f"{heading}. {text}"}, status)
+    return _page(request, "error.html", status, heading=heading, text=text)
+
+
+def on_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        return _error(request, 404, "Page not found", "If you typed or pasted the web address, check that it is whole.")
+    detail = error.detail if isinstance(error, HTTPException) else ""
+    return _error(request, status, "This request cannot be accepted", detail)
+
+
+def on_s3_error(request: Request, error: Exception) -> Response:
+    """A refusal names what was refused and whom to ask; anything else may pass by itself."""
+    settings = _service(request).settings
+    _log.error("S3, bucket %s of account %s: %s", settings.bucket, settings.account_name, error)
+    response = error.response if isinstance(error, ClientError) else {}
+    if response.get("Error", {}).get("Code") not in {"AccessDenied", "403"}:
+        return _error(
+            request, 503, "The data store did not answer", "Try again in a few minutes. Nothing that you sent is lost."
+        )
+    operation = error.operation_name if isinstance(error, ClientError) else ""
+    return _error(
+        request,
+        503,
+        "This service lacks a permission",
+        f"It is not permitted to {_ACTIONS.get(operation, 'use')} the data store of {settings.readable_account}. "
+        f"Ask {settings.support_contact} to restore it and tell them: {operation} on {settings.bucket} is denied.",
+    )
+
+
+def on_unreadable_report(request: Request, error: Exception) -> Response:
+    settings = _service(request).settings
+    _log.error("%s: the report is not of the agreed shape: %s", request.url.path, error)
+    return _error(
+        request,
+        500,
+        "The result cannot be shown",
+        f"The checks have finished, but their report cannot be read. Tell {settings.support_contact} the address "
+        "of this page.",
+    )
+
+
+def on_unexpected_error(request: Request, error: Exception) -> Response:
+    return _error(
+        request,
+        500,
+        "There is a problem with the service",
+        f"Try again later. If it happens again, tell {_service(request).settings.support_contact}.",
+    )

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A local authority's account in the emulator: the data store, the frontend's role, and the pipeline's side of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+REGION: Final = "eu-west-2"
+ACCOUNT_ID = "210987654321"
+BUCKET = f"localgov-{ACCOUNT_ID}-data-store"
+_ROLE = "localgov-frontend-task"
+
+
+def task_policy(*left_out: str) -> dict[str, Any]:
+    """What the README says that the role needs, less the actions left out."""
+    bucket = f"arn:aws:s3:::{BUCKET}"
+    statements: list[dict[str, Any]] = [
+        {"Action": "s3:PutObject", "Resource": f"{bucket}/uploads/*"},
+        {"Action": "s3:GetObject", "Resource": f"{bucket}/results/*"},
+        {"Action": "s3:ListBucket", "Resource": bucket, "Condition": {"StringLike": {"s3:prefix": "results/*"}}},
+    ]
+    kept = [{"Effect": "Allow", **statement} for statement in statements if statement["Action"] not in left_out]
+    return {"Version": "2012-10-17", "Statement": kept}
+
+
+@dataclass(frozen=True)
+class Account:
+    endpoint: str
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        # In the emulator twelve digits are the access key of that account's root.
+        return boto3.Session(ACCOUNT_ID, "test", region_name=REGION)
+
+    @cached_property
+    def s3(self) -> S3Client:
+        return self._session.client("s3", endpoint_url=self.endpoint)
+
+    @cached_property
+    def _iam(self) -> Any:  # noqa: ANN401 - its types are in a package that nothing else here needs
+        return self._session.client("iam", endpoint_url=self.endpoint)
+
+    @cached_property
+    def _sts(self) -> Any:  # noqa: ANN401
+        return self._session.client("sts", endpoint_url=self.endpoint)
+
+    def create(self) -> None:
+        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        trust = {
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root"},
+        }
+        self._iam.create_role(
+            RoleName=_ROLE,
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
+        self.permit()
+
+    def permit(self, *left_out: str) -> None:
+        """Give the role what it needs, or all but the actions left out."""
+        policy = task_policy(*left_out)
+        if policy["Statement"]:
+            self._iam.put_role_policy(RoleName=_ROLE, PolicyName="data-store", PolicyDocument=json.dumps(policy))
+        else:
+            self._iam.delete_role_policy(RoleName=_ROLE, PolicyName="data-store")
+
+    def allow_origin(self, origin: str) -> None:
+        self.s3.put_bucket_cors(
+            Bucket=BUCKET,
+            CORSConfiguration={
+                "CORSRules": [{"AllowedMethods": ["POST"], "AllowedOrigins": [origin], "MaxAgeSeconds": 3600}]
+            },
+        )
+
+    def task_credentials(self) -> dict[str, str]:
+        answer = self._sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{_ROLE}", RoleSessionName="task")[
+            "Credentials"
+        ]
+        return {
+            "AWS_ACCESS_KEY_ID": answer["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": answer["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": answer["SessionToken"],
+        }
+
+    def uploads(self) -> dict[str, bytes]:
+        listing = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/").get("Contents", [])
+        return {entry["Key"]: self._read(entry["Key"]) for entry in listing}
+
+    def _read(self, key: str) -> bytes:
+        body: bytes = self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return body
+
+    def write_result(self, submission: str, name: str, body: bytes) -> None:
+        """As the pipeline does; `submission` is dataset/year/identifier."""
+        self.s3.put_object(Bucket=BUCKET, Key=f"results/{submission}/{name}", Body=body)
+
+    def write_report(self, submission: str, **changes: object) -> None:
+        self.write_result(submission, "report.json", json.dumps(report(submission, **changes)).encode())
+
+    def empty(self) -> None:
+        for entry in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+            self.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+
+
+def report(submission: str, **changes: object) -> dict[str, object]:
+    """An accepted file with one blanked cell, in the shape that the pipeline writes."""
+    dataset, year, identifier = submission.split("/")
+    error = {"row": 2, "column": "DOB", "rule": "date", "reason": "Not a date. Write it as DD/MM/YYYY."}
+    return {
+        "submission": identifier,
+        "dataset": dataset,
+        "year": int(year),
+        "table": "header",
+        "state": "accepted",
+        "version_id": "null",
+        "finished_at": "2026-07-21T09:15:31Z",
+        "rows": {"read": 3, "written": 3, "shared": 3},
+        "errors": {"total": 1, "shown": [error]},
+        "shared": {"bucket": "localgov-210987654321-shared", "key": f"{dataset}/{year}/header/{identifier}.csv"},
+        **changes,
+    }
+
+
+def rejection(*reasons: str) -> dict[str, object]:
+    """The changes that make an accepted report a rejected one."""
+    shown = [{"row": None, "column": None, "rule": "file", "reason": reason} for reason in reasons]
+    return {
+        "state": "rejected",
+        "table": None,
+        "rows": {"read": 0, "written": 0, "shared": 0},
+        "errors": {"total": len(shown), "shown": shown},
+        "shared": None,
+    }

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service as its image starts it, on a real S3, seen by a real browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from account import ACCOUNT_ID, BUCKET, REGION, Account
+from chromium import find_chromium
+from image import read_image
+from localgov_frontend.submissions import new_submission
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from processes import free_port, server
+
+PROJECT = Path(__file__).parents[1]
+# Small, so that "too large" can be tried without a large file; large enough to see progress.
+MAX_UPLOAD_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Frontend:
+    address: str
+    log: Path
+
+    @property
+    def http(self) -> httpx.Client:
+        return httpx.Client(base_url=self.address)
+
+
+def clean_environment() -> dict[str, str]:
+    """Without the credentials and addresses of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_"))}
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    folder = tmp_path_factory.mktemp("emulator")
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    settings = {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        # ministack 1.5.33 takes the signer of a form for the default account when it is a role's session.
+        "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "SFTP_ENABLED": "0",
+    }
+    command = [str(Path(sys.executable).with_name("ministack"))]
+    health = f"{endpoint}/_ministack/health"
+    with server(command, {**clean_environment(), **settings}, folder, folder / "log", health):
+        account = Account(endpoint)
+        account.create()
+        yield account
+
+
+@pytest.fixture(scope="session")
+def settings(account: Account) -> dict[str, str]:
+    """The environment of a task in this account, on top of the image's."""
+    return {
+        **clean_environment(),
+        **read_image(PROJECT / "Dockerfile").environment,
+        **account.task_credentials(),
+        "ACCOUNT_NAME": "camden",
+        "AWS_ENDPOINT_URL": account.endpoint,
+        "AWS_REGION": REGION,
+        "BIND_ADDRESS": "127.0.0.1",
+        "DATA_STORE_LOCATION": f"s3://{BUCKET}",
+        "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
+        "SUPPORT_CONTACT": "the data team",
+        "UPLOAD_ENDPOINT_URL": account.endpoint,
+    }
+
+
+@contextmanager
+def running_frontend(settings: dict[str, str], log: Path) -> Iterator[Frontend]:
+    """The image's command, on a port of its own."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    _, *arguments = read_image(PROJECT / "Dockerfile").command
+    with server([sys.executable, *arguments], {**settings, "PORT": str(port)}, PROJECT, log, f"{address}/health"):
+        yield Frontend(address, log)
+
+
+@pytest.fixture(scope="session")
+def frontend(
+    account: Account, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Frontend]:
+    with running_frontend(settings, tmp_path_factory.mktemp("frontend") / "log") as frontend:
+        account.allow_origin(frontend.address)
+        yield frontend
+
+
+@pytest.fixture
+def data_store(account: Account) -> Iterator[Account]:
+    """The account with an empty data store and the role's full permissions; both again afterwards."""
+    account.empty()
+    yield account
+    account.permit()
+    account.empty()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = find_chromium(PROJECT / "build" / "chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium.executable,
+            args=list(chromium.arguments),
+            env={**os.environ, **chromium.environment},
+        )
+        yield browser
+        browser.close()
+
+
+def open_page(context: BrowserContext) -> Page:
+    context.set_default_timeout(15_000)
+    return context.new_page()
+
+
+@pytest.fixture
+def page(browser: Browser, frontend: Frontend) -> Iterator[Page]:
+    """A page in whose life no script fails and nothing breaks the content security policy."""
+    complaints: list[str] = []
+    context = browser.new_context(base_url=frontend.address, viewport={"width": 1100, "height": 900})
+    page = open_page(context)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
+    )
+    yield page
+    context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def submissions() -> list[str]:
+    """Names (dataset/year/identifier) of submissions of the last minutes, newest first."""
+    now = datetime.now(UTC)
+    return [new_submission("ssda903", 2026, now - timedelta(minutes=age)).path for age in range(25)]

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the service answers over HTTP, with its role's real permissions on a real S3."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from account import BUCKET, REGION, Account, rejection
+from botocore.exceptions import ClientError
+from conftest import MAX_UPLOAD_BYTES, Frontend, running_frontend
+from localgov_frontend.submissions import new_submission
+
+_CHOICE = {"dataset": "ssda903", "year": "2026"}
+
+
+@pytest.fixture
+def http(frontend: Frontend, data_store: Account) -> httpx.Client:
+    return frontend.http
+
+
+def create(http: httpx.Client) -> dict[str, Any]:
+    answer = http.post("/submissions", json=_CHOICE)
+    assert answer.status_code == 201
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def send(submission: dict[str, Any], content: bytes, **fields: str) -> httpx.Response:
+    return httpx.post(
+        submission["url"], data={**submission["fields"], **fields}, files={"file": ("confidential name.csv", content)}
+    )
+
+
+def test_a_submission_created_by_script_may_write_its_own_key(http: httpx.Client, data_store: Account) -> None:
+    submission = create(http)
+    assert send(submission, b"CHILD\n1\n").status_code == 201
+    assert data_store.uploads() == {f"uploads/ssda903/2026/{submission['submission']}.csv": b"CHILD\n1\n"}
+    assert submission["follow"] == f"/submissions/ssda903/2026/{submission['submission']}"
+
+
+def test_a_signed_request_writes_no_other_key(http: httpx.Client, data_store: Account) -> None:
+    answer = send(create(http), b"x", key="uploads/ssda903/2026/other.csv")
+    assert (answer.status_code, "<Code>AccessDenied</Code>" in answer.text) == (403, True)
+    assert data_store.uploads() == {}
+
+
+@pytest.mark.parametrize(("size", "code"), [(0, "EntityTooSmall"), (MAX_UPLOAD_BYTES + 1, "EntityTooLarge")])
+def test_a_signed_request_takes_no_other_size(http: httpx.Client, data_store: Account, size: int, code: str) -> None:
+    answer = send(create(http), b"1" * size)
+    assert f"<Code>{code}</Code>" in answer.text
+    assert data_store.uploads() == {}
+
+
+def test_the_largest_permitted_file_is_taken(http: httpx.Client) -> None:
+    assert send(create(http), b"1" * MAX_UPLOAD_BYTES).status_code == 201
+
+
+def test_the_name_of_the_file_is_nowhere_kept(http: httpx.Client, frontend: Frontend, data_store: Account) -> None:
+    submission = create(http)
+    assert send(submission, b"CHILD\n1\n").status_code == 201
+    stored = data_store.s3.head_object(Bucket=BUCKET, Key=submission["fields"]["key"])
+    assert stored["ContentType"] == "text/csv"
+    assert "confidential" not in json.dumps(stored, default=str)
+    assert "confidential" not in frontend.log.read_text()
+
+
+def test_the_role_may_write_uploads_and_read_results_and_nothing_else(data_store: Account) -> None:
+    """The policy of the tests is the README's, so this tells whether the README asks for too much."""
+    task = data_store.task_credentials()
+    s3 = boto3.client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=data_store.endpoint,
+        aws_access_key_id=task["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=task["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=task["AWS_SESSION_TOKEN"],
+    )
+    key = "ssda903/2026/x"
+    s3.put_object(Bucket=BUCKET, Key=f"uploads/{key}", Body=b"1")
+    requests: tuple[Callable[[], object], ...] = (
+        lambda: s3.get_object(Bucket=BUCKET, Key=f"uploads/{key}"),
+        lambda: s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/"),
+        lambda: s3.list_objects_v2(Bucket=BUCKET),
+        lambda: s3.delete_object(Bucket=BUCKET, Key=f"uploads/{key}"),
+        lambda: s3.put_object(Bucket=BUCKET, Key=f"results/{key}", Body=b"1"),
+    )
+    for request in requests:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            request()
+
+
+@pytest.mark.parametrize(
+    ("form", "messages"),
+    [
+        ({}, ["Select the data return", "Select the year"]),
+        ({"dataset": "ssda903"}, ["Select the year"]),
+        ({"dataset": "ssda903", "year": "1999"}, ["Select the year"]),
+        ({"dataset": "<script>", "year": "2026"}, ["Select the data return"]),
+    ],
+)
+def test_a_wrong_choice_is_named(http: httpx.Client, form: dict[str, str], messages: list[str]) -> None:
+    page = http.post("/submissions", data=form)
+    assert page.status_code == 400
+    assert "<script>" not in page.text
+    for message in messages:
+        assert f">{message}</a>" in page.text
+    answer = http.post("/submissions", json=form)
+    assert (answer.status_code, answer.json()["error"]) == (400, " ".join(messages))
+
+
+@pytest.mark.parametrize(("year", "listed"), [("2023", False), ("2024", True)])
+def test_the_tables_of_the_chosen_year_are_listed(http: httpx.Client, year: str, listed: bool) -> None:
+    page = http.post("/submissions", data={"dataset": "ssda903", "year": year}).text
+    assert "<li>header</li>" in page
+    assert ("<li>social_worker</li>" in page) is listed
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 4000])
+def test_a_body_that_is_no_choice_is_refused(http: httpx.Client, body: bytes) -> None:
+    answer = http.post("/submissions", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+
+
+def test_a_file_sent_to_the_service_itself_is_refused(http: httpx.Client) -> None:
+    answer = http.post("/submissions", files={"file": ("a.csv", b"1" * 5000)})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example"}])
+def test_a_form_from_another_site_is_refused(http: httpx.Client, headers: dict[str, str]) -> None:
+    assert http.post("/submissions", data=_CHOICE, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "same-origin"}, {}])
+def test_a_form_from_this_site_is_taken(http: httpx.Client, frontend: Frontend, headers: dict[str, str]) -> None:
+    headers = headers or {"Origin": frontend.address}
+    assert http.post("/submissions", data=_CHOICE, headers=headers).status_code == 200
+
+
+def test_behind_a_load_balancer_a_form_without_script_returns_to_https(http: httpx.Client, frontend: Frontend) -> None:
+    page = http.post("/submissions", data=_CHOICE, headers={"X-Forwarded-Proto": "https"}).text
+    (address,) = re.findall(r'name="success_action_redirect" value="([^"]+)"', page)
+    assert address.startswith(frontend.address.replace("http:", "https:") + "/submissions/ssda903/2026/")
+
+
+def test_on_aws_requests_are_signed_for_the_regional_address(settings: dict[str, str], tmp_path: Path) -> None:
+    """The global address redirects while a bucket is new, which a browser's form does not survive."""
+    sandbox = {"AWS_ENDPOINT_URL", "UPLOAD_ENDPOINT_URL"}
+    on_aws = {name: value for name, value in settings.items() if name not in sandbox}
+    with running_frontend(on_aws, tmp_path / "log") as frontend:
+        assert create(frontend.http)["url"] == f"https://{BUCKET}.s3.{REGION}.amazonaws.com/"
+
+
+def test_pages_carry_a_strict_policy_and_no_cookie(http: httpx.Client, data_store: Account) -> None:
+    pages = [http.get("/"), http.get("/nowhere"), http.post("/submissions", data=_CHOICE)]
+    for page in pages:
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert "set-cookie" not in page.headers
+    assert [data_store.endpoint in page.headers["content-security-policy"] for page in pages] == [False, False, True]
+
+
+def test_neither_the_font_nor_the_crown_of_govuk_is_served(http: httpx.Client) -> None:
+    stylesheet = http.get("/govuk/govuk-frontend.min.css")
+    assert stylesheet.status_code == 200
+    assert "govuk-button" in stylesheet.text
+    assert "GDS Transport" not in stylesheet.text
+    assert "@font-face" not in stylesheet.text
+    for path in ("assets/fonts/bold-b542beb274-v2.woff2", "assets/images/govuk-crest.svg", "..%2f..%2fpackage.json"):
+        assert http.get(f"/govuk/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nowhere", "/submissions/ssda903/2026/x", "/submissions/ssda903/1999/20261121t101500-6f1c9a20b7d44f0e"],
+)
+def test_an_unknown_address_is_not_found(http: httpx.Client, path: str) -> None:
+    page = http.get(path)
+    assert page.status_code == 404
+    assert "Page not found" in page.text
+
+
+def test_the_log_has_paths_but_no_query_strings(http: httpx.Client, frontend: Frontend) -> None:
+    http.get("/nowhere?key=a-secret")
+    http.get("/no%0Awhere")
+    log = frontend.log.read_text()
+    assert "GET /nowhere 404" in log
+    assert "GET /no%0Awhere 404" in log
+    assert "a-secret" not in log
+
+
+def test_health_is_answered_without_the_data_store(http: httpx.Client, data_store: Account) -> None:
+    data_store.permit("s3:PutObject", "s3:GetObject", "s3:ListBucket")
+    assert http.get("/health").text == "ok"
+
+
+def test_the_state_changes_from_waiting_to_the_result(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    accepted, rejected = submissions[:2]
+    assert http.get(f"/submissions/{accepted}/status").json() == {"state": "waiting"}
+    data_store.write_report(accepted)
+    data_store.write_report(rejected, **rejection("The file is empty."))
+    assert http.get(f"/submissions/{accepted}/status").json() == {"state": "accepted"}
+    assert http.get(f"/submissions/{rejected}/status").json() == {"state": "rejected"}
+
+
+def test_after_the_signed_request_expired_a_missing_result_is_called_so(http: httpx.Client) -> None:
+    path = new_submission("ssda903", 2026, datetime.now(UTC) - timedelta(minutes=16)).path
+    assert http.get(f"/submissions/{path}/status").json() == {"state": "overdue"}
+    page = http.get(f"/submissions/{path}").text
+    assert "Either the file never arrived, or its checks are delayed." in page
+    assert 'href="/?dataset=ssda903&amp;year=2026"' in page
+
+
+def test_more_errors_than_shown_can_be_downloaded(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    submission = submissions[0]
+    assert http.get(f"/submissions/{submission}/errors.csv").status_code == 404
+    shown = [{"row": 2, "column": "DOB", "rule": "date", "reason": "<b>Not a date.</b>"}]
+    data_store.write_report(submission, errors={"total": 40, "shown": shown})
+    data_store.write_result(submission, "errors.csv", b"row,column,rule,reason\n")
+    page = http.get(f"/submissions/{submission}").text
+    assert "These are the first 1 of 40." in page
+    assert "&lt;b&gt;Not a date." in page
+    download = http.get(f"/submissions/{submission}/errors.csv", follow_redirects=True)
+    assert download.content == b"row,column,rule,reason\n"
+    assert download.headers["content-disposition"].startswith("attachment")
+
+
+def test_the_first_page_lists_the_newest_twenty_of_thirty_days(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    old = new_submission("ssda903", 2026, datetime.now(UTC) - timedelta(days=31)).path
+    other_year = new_submission("ssda903", 2017, datetime.now(UTC) + timedelta(seconds=1)).path
+    for submission in (*submissions, old, other_year):
+        data_store.write_report(submission)
+    page = http.get("/").text
+    assert re.findall(r'href="/submissions/([^"]+)"', page) == [other_year, *submissions[:19]]
+
+
+def test_a_report_of_another_shape_does_not_hide_the_others(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    data_store.write_report(submissions[0])
+    data_store.write_result(submissions[1], "report.json", b"{}")
+    assert "Cannot be read" in http.get("/").text
+    page = http.get(f"/submissions/{submissions[1]}")
+    assert page.status_code == 500
+    assert "their report cannot be read. Tell the data team" in page.text
+    assert "KeyError" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("action", "operation", "what"),
+    [("s3:ListBucket", "ListObjectsV2", "list results in"), ("s3:GetObject", "GetObject", "read results from")],
+)
+def test_a_missing_permission_is_named_with_whom_to_ask(
+    http: httpx.Client, data_store: Account, submissions: list[str], action: str, operation: str, what: str
+) -> None:
+    data_store.write_report(submissions[0])
+    data_store.permit(action)
+    page = http.get(f"/submissions/{submissions[0]}")
+    assert page.status_code == 503
+    assert f"It is not permitted to {what} the data store of Camden. Ask the data team" in page.text
+    assert f"{operation} on {BUCKET} is denied" in page.text
+    assert http.get(f"/submissions/{submissions[0]}/status").status_code == 503
+    start = http.get("/")
+    assert start.status_code == 200
+    assert "The list of recent submissions cannot be read at the moment." in start.text
