@@ -88,11 +88,11 @@ def location_environment(service: Service, locations: Locations) -> dict[str, st
 
 
 def _storage_arrows(service: Service) -> list[str]:
-    return [arrow for key in ("lists", "reads", "writes") for arrow in service.get(key) or []]
+    return [arrow for key in ("lists", "reads", "writes", "deletes") for arrow in service.get(key) or []]
 
 
 def storage_statements(service: Service, locations: Locations) -> list[Statement]:
-    """IAM statements for what a service lists, reads and writes; each Sid says which arrow asks for it."""
+    """IAM statements for what a service lists, reads, writes and deletes; each Sid says which arrow asks for it."""
     reads = service.get("reads") or []
     listed = [*reads, *(arrow for arrow in service.get("lists") or [] if arrow not in reads)]
     statements = [_list_statement(arrow, locations) for arrow in listed]
@@ -102,6 +102,9 @@ def storage_statements(service: Service, locations: Locations) -> list[Statement
     statements += [
         _object_statement("Write", arrow, locations, ["s3:PutObject", "s3:AbortMultipartUpload"])
         for arrow in service.get("writes") or []
+    ]
+    statements += [
+        _object_statement("Delete", arrow, locations, ["s3:DeleteObject"]) for arrow in service.get("deletes") or []
     ]
     return [statement for statement in statements if statement["Resource"]]
 

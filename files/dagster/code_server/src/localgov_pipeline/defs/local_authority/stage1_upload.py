@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Uploads, put into the data store by a person's browser, and the sensor that notices them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain, islice
+
+import dagster as dg
+
+from localgov_pipeline.defs.local_authority.rejection import give_up
+from localgov_pipeline.defs.local_authority.run import process_submission
+from localgov_pipeline.defs.local_authority.submission import run_config
+from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.lib import submissions
+
+# Longer than a run may last (`max_runtime_seconds` of the instance) with all its attempts.
+PATIENCE_SECONDS = 2 * 60 * 60
+_REQUESTS_PER_TICK = 200
+
+upload = dg.AssetSpec("upload", description="A CSV file in the data store, under `uploads/`.", kinds={"s3", "csv"})
+
+
+@dg.sensor(
+    jobs=[process_submission, give_up],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def new_uploads(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    """One run for each version of an upload. An upload stays pending until its report is written, so a lost run is
+    asked for again; Dagster starts nothing twice for the same run key."""
+    storage = Storage.from_environment()
+    bucket = storage.data_store
+    pending = submissions.pending_uploads(
+        storage.versions(bucket, submissions.UPLOADS_PREFIX), _reports(storage), lambda key: _version(storage, key)
+    )
+    first_seen = json.loads(context.cursor or "{}")
+    todo = submissions.agenda(pending, bucket, first_seen, time.time(), PATIENCE_SECONDS)
+    requests = list(islice(_requests(todo, bucket), _REQUESTS_PER_TICK))
+    return dg.SensorResult(run_requests=requests, cursor=json.dumps(todo.first_seen))
+
+
+def _reports(storage: Storage) -> dict[str, datetime]:
+    listed = storage.objects(storage.data_store, submissions.RESULTS_PREFIX)
+    return {entry.key: entry.last_modified for entry in listed if entry.key.endswith("/report.json")}
+
+
+def _version(storage: Storage, report_key: str) -> str | None:
+    report = storage.fetch(storage.data_store, report_key)
+    return None if report is None else json.loads(report.content)["version_id"]
+
+
+def _requests(todo: submissions.Agenda, bucket: str) -> Iterator[dg.RunRequest]:
+    process = ((process_submission.name, "", upload) for upload in todo.process)
+    abandon = ((give_up.name, "#given-up", upload) for upload in todo.give_up)
+    for job, suffix, waiting in chain(process, abandon):
+        yield dg.RunRequest(
+            run_key=waiting.run_key(bucket) + suffix,
+            job_name=job,
+            run_config=run_config(waiting),
+            # The instance runs one at a time for each value: versions of one upload cannot overtake each other.
+            tags={"localgov/submission": waiting.submission.upload_key},
+        )

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The code location as Dagster loads and serves it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster import SensorEvaluationContext
+from dagster._core.instance import InstanceRef
+from localgov_pipeline.__main__ import PORT, command
+from localgov_pipeline.definitions import definitions
+
+SOURCE = Path(__file__).parent.parent / "src"
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    return {**kept, "PYTHONPATH": str(SOURCE), **variables}
+
+
+def dagster(arguments: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dagster", *arguments],
+        env=environment(**variables),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+VALIDATE = ["definitions", "validate", "-m", "localgov_pipeline.definitions"]
+
+
+@pytest.mark.parametrize("pipeline", ["local_authority", "organisation"])
+def test_the_definitions_of_both_pipelines_are_valid(tmp_path: Path, pipeline: str) -> None:
+    outcome = dagster(VALIDATE, tmp_path, PIPELINE=pipeline)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_an_unknown_pipeline_is_named_in_the_error(tmp_path: Path) -> None:
+    outcome = dagster(VALIDATE, tmp_path, PIPELINE="no_such")
+    assert outcome.returncode != 0
+    assert "PIPELINE is 'no_such'" in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("pipeline", ["local_authority", "organisation"])
+def test_loading_the_code_location_does_not_load_polars_or_botocore(pipeline: str) -> None:
+    """The code server and the start of every run pay for what is imported here."""
+    code = (
+        "import sys; from localgov_pipeline.definitions import definitions; definitions.load_fn(); "
+        "print(*{'polars', 'botocore'} & set(sys.modules))"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(PIPELINE=pipeline),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (outcome.returncode, outcome.stdout.strip()) == (0, ""), outcome.stderr
+
+
+@pytest.mark.parametrize("pipeline", ["local_authority", "organisation"])
+def test_sensors_need_no_database_for_the_code_server_has_none(
+    locations: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str
+) -> None:
+    monkeypatch.setenv("PIPELINE", pipeline)
+    monkeypatch.setenv("MEMBER_SHARED_LOCATIONS", json.dumps({"alphaton": f"s3://{locations['shared']}"}))
+    monkeypatch.delenv("NO_DATABASE_HERE", raising=False)
+    unreachable = "storage: {postgres: {postgres_url: {env: NO_DATABASE_HERE}}}"
+    (tmp_path / "dagster.yaml").write_text(unreachable)
+    (sensor,) = definitions.load_fn().sensors or []  # type: ignore[attr-defined]
+    assert isinstance(sensor, dg.SensorDefinition)
+    with SensorEvaluationContext(InstanceRef.from_dir(str(tmp_path)), None, None, None, None) as context:
+        assert sensor.evaluate_tick(context).run_requests == []
+
+
+def test_the_code_server_answers_its_health_check_on_its_address_and_ends_when_told(tmp_path: Path) -> None:
+    address = "127.44.0.1"
+    assert command({"BIND_ADDRESS": address})[-4:] == ["--host", address, "--port", PORT]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "localgov_pipeline"],
+        env=environment(PIPELINE="local_authority", BIND_ADDRESS=address),
+        cwd=tmp_path,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        check = ["api", "grpc-health-check", "--host", address, "--port", PORT]
+        while (outcome := dagster(check, tmp_path)).returncode != 0:
+            assert server.poll() is None, "the code server ended by itself"
+            assert time.monotonic() < deadline, outcome.stdout
+    finally:
+        server.terminate()
+        assert server.wait(30) is not None

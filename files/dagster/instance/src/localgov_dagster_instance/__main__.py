@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start a service of the instance, once what it needs answers: `python -m localgov_dagster_instance daemon`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg2
+
+# `dagster.yaml` and `workspace.yaml`; nothing is written here.
+HOME = Path(__file__).parent / "home"
+WEBSERVER_PORT = "3000"
+DATABASE_SECONDS = 300
+CODE_SERVER_SECONDS = 120
+_PAUSE_SECONDS = 1.0
+_DAEMON = ["-m", "dagster._daemon"]
+_WORKSPACE = ["--workspace", str(HOME / "workspace.yaml")]
+
+
+def command(service: str, environment: Mapping[str, str]) -> list[str]:
+    """The arguments of the Python interpreter."""
+    # In a container, its own network is all there is; a sandbox names another address.
+    address = environment.get("BIND_ADDRESS", "0.0.0.0")  # noqa: S104
+    commands = {
+        "webserver": ["-m", "dagster_webserver", *_WORKSPACE, "--host", address, "--port", WEBSERVER_PORT],
+        "daemon": [*_DAEMON, "run", *_WORKSPACE],
+        "check-daemon": [*_DAEMON, "liveness-check"],
+    }
+    if service not in commands:
+        raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}.")
+    return commands[service]
+
+
+def wait_for(what: str, answers: Callable[[], str | None], seconds: float) -> str | None:
+    """Ask until `answers` gives no reason why not, or the time is over: then give the last reason."""
+    deadline = time.monotonic() + seconds
+    while (reason := answers()) is not None and time.monotonic() < deadline:
+        sys.stderr.write(f"Waiting for {what}: {reason}\n")
+        time.sleep(_PAUSE_SECONDS)
+    return reason
+
+
+def database_answers(environment: Mapping[str, str]) -> str | None:
+    """Why the database cannot be used yet. TLS is as PGSSLMODE says, here and in Dagster."""
+    try:
+        psycopg2.connect(
+            host=environment["DAGSTER_PG_HOST"],
+            port=environment["DAGSTER_PG_PORT"],
+            dbname=environment["DAGSTER_PG_DB"],
+            user=environment["DAGSTER_PG_USERNAME"],
+            password=environment["DAGSTER_PG_PASSWORD"],
+            connect_timeout=5,
+        ).close()
+    except psycopg2.OperationalError as error:
+        return str(error).strip().splitlines()[-1]
+    return None
+
+
+def code_server_answers(environment: Mapping[str, str]) -> str | None:
+    address = (environment["CODE_SERVER_HOST"], int(environment["CODE_SERVER_PORT"]))
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except OSError as error:
+        return f"{address[0]}:{address[1]}: {error}"
+    return None
+
+
+def wait_for_neighbours(environment: Mapping[str, str]) -> None:
+    if reason := wait_for("the database", lambda: database_answers(environment), DATABASE_SECONDS):
+        raise SystemExit(f"The database does not answer after {DATABASE_SECONDS} seconds: {reason}")
+    # Dagster can start without it, but would look again after a minute only.
+    if reason := wait_for("the code server", lambda: code_server_answers(environment), CODE_SERVER_SECONDS):
+        sys.stderr.write(f"Starting without the code server: {reason}\n")
+
+
+def main(service: str) -> None:
+    arguments = command(service, os.environ)
+    if service != "check-daemon":
+        wait_for_neighbours(os.environ)
+    # Dagster's own process takes this one's place: it must get the stop signal of the container.
+    os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **settings(os.environ)})  # noqa: S606
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What Dagster itself reads from its environment, for both services. What is set already stays."""
+    ours = {
+        "DAGSTER_HOME": str(HOME),
+        # `telemetry: {enabled: false}` sends nothing, but the webserver would still make folders in DAGSTER_HOME.
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        # A daemon without a heartbeat for five minutes is dead; Dagster would wait for half an hour.
+        "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE": "300",
+        # How soon a failed run is retried; each look costs the database queries.
+        "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "15",
+        # ECS names the region in AWS_REGION, which boto3 does not read.
+        "AWS_DEFAULT_REGION": environment.get("AWS_REGION", ""),
+    }
+    return {name: environment.get(name, value) for name, value in ours.items()}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("Usage: python -m localgov_dagster_instance webserver|daemon|check-daemon")
+    main(sys.argv[1])

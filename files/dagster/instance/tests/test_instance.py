@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The instance as its services load it: a real PostgreSQL, a real code server, an emulated ECS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dagster as dg
+import pytest
+from localgov_dagster_instance import __main__ as service
+from processes import ACCOUNT, REGION, emulator, free_port, listens, postgresql, wait_until
+
+SOURCE = Path(__file__).parent.parent / "src"
+CODE_LOCATION = """
+import dagster as dg
+
+@dg.op
+def greet(): ...
+
+@dg.job
+def greeting():
+    greet()
+
+@dg.sensor(job=greeting, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def visitor():
+    yield dg.RunRequest(run_key="the only visitor")
+
+definitions = dg.Definitions(jobs=[greeting], sensors=[visitor])
+"""
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[dict[str, str]]:
+    with postgresql() as variables:
+        yield variables
+
+
+@pytest.fixture(scope="module")
+def task_environment(database: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What a task of the webserver or daemon finds in its environment (docs/concepts.md, section 5)."""
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(emulator(tmp_path_factory.mktemp("emulator")))
+        host, port = "127.0.0.1", free_port()
+        stack.enter_context(code_server(tmp_path_factory.mktemp("code"), host, port))
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+        yield {
+            **kept,
+            **database,
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "CODE_SERVER_HOST": host,
+            "CODE_SERVER_PORT": str(port),
+            "RUN_CLUSTER": "localgov",
+            "RUN_TASK_DEFINITION": "localgov-run",
+            "RUN_SUBNETS": "subnet-1,subnet-2",
+            "RUN_SECURITY_GROUP": "sg-1",
+            "PYTHONPATH": str(SOURCE),
+        }
+
+
+@contextmanager
+def code_server(folder: Path, host: str, port: int) -> Iterator[None]:
+    (folder / "location.py").write_text(CODE_LOCATION)
+    arguments = ["-m", "dagster", "api", "grpc", "-m", "location", "-a", "definitions", "-h", host, "-p", str(port)]
+    process = subprocess.Popen([sys.executable, *arguments], cwd=folder)
+    try:
+        wait_until(lambda: listens(port, host), "the code server listens")
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def instance(task_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    for name, value in {**task_environment, **service.settings(task_environment)}.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(service.HOME)) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def ecs(task_environment: dict[str, str]) -> Any:  # noqa: ANN401
+    client = boto3.client(
+        "ecs",
+        endpoint_url=task_environment["AWS_ENDPOINT_URL"],
+        region_name=REGION,
+        aws_access_key_id=ACCOUNT,
+        aws_secret_access_key="test",
+    )
+    client.create_cluster(clusterName="localgov")
+    client.register_task_definition(
+        family="localgov-run",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="512",
+        memory="1024",
+        containerDefinitions=[{"name": "run", "image": "run:1", "command": ["true"]}],
+    )
+    return client
+
+
+@contextmanager
+def started(name: str, environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "localgov_dagster_instance", name]
+    process = subprocess.Popen(command, env=environment, cwd=folder)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(60) is not None
+        assert {path.name for path in service.HOME.iterdir()} == {"dagster.yaml", "workspace.yaml"}
+
+
+def test_storage_is_in_postgresql(instance: dg.DagsterInstance) -> None:
+    import dagster_postgres
+
+    assert isinstance(instance.run_storage, dagster_postgres.PostgresRunStorage)
+    assert instance.get_runs_count() >= 0
+
+
+def test_runs_are_launched_as_the_fixed_task_in_the_network_from_the_environment(
+    instance: dg.DagsterInstance,
+    ecs: Any,  # noqa: ANN401
+) -> None:
+    launcher: Any = instance.run_launcher
+    assert launcher.task_definition.endswith("task-definition/localgov-run:1")
+    assert launcher.secrets_tags == []
+    assert launcher.run_task_kwargs == {
+        "cluster": "localgov",
+        "launchType": "FARGATE",
+        "propagateTags": "TASK_DEFINITION",
+        "networkConfiguration": {
+            "awsvpcConfiguration": {
+                "subnets": ["subnet-1", "subnet-2"],
+                "securityGroups": ["sg-1"],
+                "assignPublicIp": "DISABLED",
+            }
+        },
+    }
+
+
+def test_the_reference_that_a_run_gets_names_variables_and_no_secret(
+    instance: dg.DagsterInstance, database: dict[str, str]
+) -> None:
+    reference = repr(instance.get_ref())
+    assert "DAGSTER_PG_PASSWORD" in reference
+    assert database["DAGSTER_PG_PASSWORD"] not in reference
+
+
+def test_the_daemon_starts_one_task_for_a_request_and_says_that_it_lives(
+    task_environment: dict[str, str],
+    ecs: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
+    def alive() -> bool:
+        command = [sys.executable, "-m", "localgov_dagster_instance", "check-daemon"]
+        return subprocess.run(command, env=task_environment, cwd=tmp_path, check=False).returncode == 0
+
+    assert not alive()
+    with started("daemon", task_environment, tmp_path):
+        wait_until(lambda: bool(tasks(ecs)), "a task is started")
+        wait_until(alive, "the daemon has a heartbeat")
+    (task,) = tasks(ecs)
+    (override,) = task["overrides"]["containerOverrides"]
+    assert override["name"] == "run"
+    assert override["command"][:3] == ["dagster", "api", "execute_run"]
+    # ECS takes 8192 characters of overrides. Our code location's names are not much longer than these.
+    assert len(str(task["overrides"])) < 5000
+
+
+def tasks(ecs: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    listed = {
+        arn
+        for state in ("RUNNING", "STOPPED")
+        for arn in ecs.list_tasks(cluster="localgov", desiredStatus=state)["taskArns"]
+    }
+    if not listed:
+        return []
+    described: list[dict[str, Any]] = ecs.describe_tasks(cluster="localgov", tasks=sorted(listed))["tasks"]
+    return described
+
+
+def test_the_webserver_listens_on_its_own_address_only_and_ends_when_told(
+    task_environment: dict[str, str], tmp_path: Path
+) -> None:
+    address, port = "127.45.0.1", int(service.WEBSERVER_PORT)
+    with started("webserver", {**task_environment, "BIND_ADDRESS": address}, tmp_path) as process:
+        wait_until(lambda: listens(port, address) or process.poll() is not None, "the webserver listens")
+        assert listens(port, address)
+        assert not listens(port, "127.45.0.2")
+
+
+def test_a_start_waits_for_the_database_and_says_so(
+    database: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    late = {**database, "DAGSTER_PG_PORT": str(free_port())}
+    ready = threading.Timer(1.5, late.update, [database])
+    ready.start()
+    started_at = time.monotonic()
+    assert service.wait_for("the database", lambda: service.database_answers(late), 30) is None
+    assert time.monotonic() - started_at > 1
+    assert "Waiting for the database" in capfd.readouterr().err
+
+
+def test_a_database_that_never_answers_is_named_without_its_password(database: dict[str, str]) -> None:
+    absent = {**database, "DAGSTER_PG_PORT": str(free_port())}
+    reason = service.wait_for("the database", lambda: service.database_answers(absent), 0)
+    assert reason is not None
+    assert database["DAGSTER_PG_PASSWORD"] not in reason
+
+
+def test_an_unknown_service_is_refused_with_the_names_of_those_there_are() -> None:
+    with pytest.raises(SystemExit, match="webserver, daemon, check-daemon"):
+        service.command("no-such", {})
+
+
+def test_the_database_is_reached_by_the_driver_that_is_installed(instance: dg.DagsterInstance) -> None:
+    storage: Any = instance.run_storage
+    assert storage.postgres_url.startswith("postgresql+psycopg2://")

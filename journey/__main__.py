@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make demo`: deploy the organisation on this machine's sandbox, then walk one file through it and say where it went."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from journey.organisation import LOCAL_AUTHORITIES, ORGANISATION, READER, Organisation, Principal, running
+from journey.outsider import impersonate_reader
+from journey.person import JourneyError, Submission, upload, wait_for, wait_for_result
+from sandbox.settings import ROOT, Settings, load
+
+_SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
+_WALKER = "camden"
+
+
+def say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def step(number: int, text: str) -> None:
+    say(f"\n{number}. {text}")
+
+
+def deploy() -> None:
+    """The same playbook as for real accounts; only the inventory differs."""
+    command = ["ansible-playbook", "-i", "inventories/sandbox", "playbooks/site.yml"]
+    say("$ " + " ".join(command))
+    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+        raise JourneyError("The deployment failed; its last lines say which account and why.")
+
+
+def walk(organisation: Organisation, settings: Settings) -> None:
+    """One good file from the frontend to the organisation, one bad file to its reasons, and everybody else refused."""
+    step(1, f"A person uploads a file at {_WALKER}'s frontend, straight to S3.")
+    begun = time.monotonic()
+    sent = send(organisation, _SAMPLES / "header_with_errors.csv")
+    say(f"   s3://{organisation.bucket(_WALKER, 'data-store')}/{sent.upload_key}")
+
+    step(2, "Dagster picks it up, keeps its stages in the workspace, and puts the result into the data store.")
+    state = wait_for_result(sent)
+    report = organisation.report(_WALKER, sent.results_prefix)
+    rows = report["rows"]
+    say(f"   {state} after {time.monotonic() - begun:.0f} s: {rows['read']} rows read, {rows['written']} written, ")
+    say(f"   {rows['shared']} shared, {report['errors']['total']} cells blanked and listed for the person")
+    pipeline = Principal(_WALKER, READER.role)
+    for kind in ("workspace", "data-store", "shared"):
+        bucket = organisation.bucket(_WALKER, kind)
+        for key in organisation.keys(pipeline, bucket) if kind != "shared" else [report["shared"]["key"]]:
+            if sent.identifier in key and not key.startswith("uploads/"):
+                say(f"   s3://{bucket}/{key}")
+
+    step(3, "The organisation's pipeline reads what is shared.")
+    shared = report["shared"]
+    lines = organisation.read(READER, shared["bucket"], shared["key"]).decode().splitlines()
+    say(f"   {READER} read s3://{shared['bucket']}/{shared['key']}:")
+    for line in lines[:3]:
+        say(f"     {line}")
+    say(f"   s3://{organisation.bucket(ORGANISATION, 'data-store')}/{regional(organisation, sent, shared['key'])}")
+
+    step(4, "Everybody else is refused, each with their own credentials.")
+    for who, bucket in refused_reads(settings, organisation):
+        reason = organisation.refusal(who, "list_objects_v2", Bucket=bucket)
+        if reason is None:
+            raise JourneyError(f"{who} was let into {bucket}, which must never happen.")
+        say(f"   {who} -> {bucket}: refused")
+
+    step(5, "A file that cannot be trusted is rejected, with reasons.")
+    bad = send(organisation, _SAMPLES / "header_missing_column.csv")
+    say(f"   {wait_for_result(bad)}: " + "; ".join(reasons(organisation, bad)))
+
+
+def send(organisation: Organisation, sample: Path) -> Submission:
+    return upload(organisation.frontend(_WALKER), sample.read_bytes())
+
+
+def regional(organisation: Organisation, sent: Submission, shared_key: str, seconds: float = 120) -> str:
+    """The key of the regional file, once it holds this submission's authority."""
+    table = shared_key.split("/")[2]
+    key = f"regional/{sent.dataset}/{sent.year}/{table}.csv"
+    bucket = organisation.bucket(ORGANISATION, "data-store")
+    pipeline = Principal(ORGANISATION, READER.role)
+
+    def written() -> bool:
+        return key in organisation.keys(pipeline, bucket, "regional/")
+
+    wait_for(written, f"the organisation's s3://{bucket}/{key}", seconds)
+    return key
+
+
+def refused_reads(settings: Settings, organisation: Organisation) -> list[tuple[Principal, str]]:
+    """Who must not get where: other roles, other authorities, outsiders with the right name, and other buckets."""
+    shared = organisation.bucket(_WALKER, "shared")
+    return [
+        (Principal(ORGANISATION, "localgov-frontend-task"), shared),
+        (Principal("croydon", READER.role), shared),
+        (impersonate_reader(settings, "outsider"), shared),
+        (READER, organisation.bucket(_WALKER, "data-store")),
+        (READER, organisation.bucket(_WALKER, "workspace")),
+    ]
+
+
+def reasons(organisation: Organisation, rejected: Submission) -> list[str]:
+    """What the person is told."""
+    shown = organisation.report(_WALKER, rejected.results_prefix)["errors"]["shown"]
+    return [entry["reason"] for entry in shown]
+
+
+def main() -> int:
+    settings = load()
+    try:
+        deploy()
+        organisation = running(settings)
+        walk(organisation, settings)
+        say("\nThe sandbox stays up until `make down`. Click on:")
+        for account in LOCAL_AUTHORITIES:
+            say(f"   {account:8} {organisation.frontend(account)}")
+    except JourneyError as reason:
+        say(f"\n{reason}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

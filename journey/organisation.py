@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The deployed organisation as its principals see it: sessions, buckets, frontends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import yaml
+from botocore.exceptions import ClientError
+
+from journey.person import JourneyError, answers, wait_for
+from sandbox import sessions
+from sandbox.settings import ROOT, Settings
+
+LOCAL_AUTHORITIES = ("camden", "croydon", "sutton")
+ORGANISATION = "hub"
+PREFIX = "localgov"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A role of an account, whose own session is used."""
+
+    account: str
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.role}"
+
+
+# The role whose session the organisation's pipeline reads with.
+READER = Principal(ORGANISATION, f"{PREFIX}-run-task")
+
+
+def deployed_frontend_port() -> int:
+    """The port that the role's declaration gives the frontend."""
+    defaults = yaml.safe_load((ROOT / "roles/la_services/defaults/main.yml").read_text())
+    port: int = defaults["la_services_services"]["frontend"]["port"]
+    return port
+
+
+class Organisation:
+    """The accounts of a running sandbox, reached with their principals' own sessions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sessions: dict[Principal, boto3.Session] = {}
+
+    def account_id(self, account: str) -> str:
+        return self._settings.accounts[account].id
+
+    def bucket(self, account: str, kind: str) -> str:
+        """`kind` is data-store, workspace or shared."""
+        return f"{PREFIX}-{self.account_id(account)}-{kind}"
+
+    def client(self, principal: Principal, service: str) -> Any:
+        """A client with the principal's own session."""
+        if principal not in self._sessions:
+            arn = f"arn:aws:iam::{self.account_id(principal.account)}:role/{principal.role}"
+            self._sessions[principal] = sessions.of_task_role(self._settings, arn)
+        return self._client(self._sessions[principal], service)
+
+    def _client(self, session: boto3.Session, service: str) -> Any:
+        return session.client(service, endpoint_url=self._settings.endpoint_url, verify=str(self._settings.ca_bundle))
+
+    def keys(self, principal: Principal, bucket: str, prefix: str = "") -> list[str]:
+        """Keys below the prefix, as the principal may list them."""
+        pages = self.client(principal, "s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def read(self, principal: Principal, bucket: str, key: str) -> bytes:
+        body: bytes = self.client(principal, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
+
+    def refusal(self, principal: Principal, action: str, **request: str) -> str | None:
+        """AWS's reason why the principal may not, or None if it may. `action` is an S3 client's method."""
+        try:
+            getattr(self.client(principal, "s3"), action)(**request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("AccessDenied", "403"):
+                return str(error)
+            raise
+        return None
+
+    def report(self, account: str, results_prefix: str) -> dict[str, Any]:
+        """The pipeline's report of a submission, read as the account's frontend reads it."""
+        frontend = Principal(account, f"{PREFIX}-frontend-task")
+        found = self.read(frontend, self.bucket(account, "data-store"), f"{results_prefix}report.json")
+        report: dict[str, Any] = json.loads(found)
+        return report
+
+    def frontend(self, account: str, seconds: float = 120) -> str:
+        """The address of the account's frontend, once it answers."""
+        ecs = self._client(sessions.of_root(self._settings, account), "ecs")
+
+        def address() -> str | None:
+            tasks = ecs.list_tasks(cluster=PREFIX, serviceName="frontend")["taskArns"]
+            described = ecs.describe_tasks(cluster=PREFIX, tasks=tasks)["tasks"] if tasks else []
+            for task in described:
+                for attachment in task.get("attachments", []):
+                    for detail in attachment.get("details", []):
+                        if detail["name"] == "privateIPv4Address":
+                            url = f"http://{detail['value']}:{deployed_frontend_port()}"
+                            return url if answers(url) else None
+            return None
+
+        found: str = wait_for(address, f"the frontend of {account} to answer", seconds)
+        return found
+
+
+def running(settings: Settings) -> Organisation:
+    """The organisation of this checkout's sandbox."""
+    if not settings.description.exists():
+        raise JourneyError("The sandbox is not running: start it with `make sandbox`.")
+    return Organisation(settings)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person does at a frontend: upload a file straight to S3 and follow it to its result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+_SECONDS_TO_ANSWER = 30
+
+
+class JourneyError(Exception):
+    """The way ended early: says where, and what was expected there."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A file on its way. `follow` is the page that shows it."""
+
+    identifier: str
+    dataset: str
+    year: int
+    frontend: str
+    follow: str
+
+    @property
+    def upload_key(self) -> str:
+        return f"uploads/{self.dataset}/{self.year}/{self.identifier}.csv"
+
+    @property
+    def results_prefix(self) -> str:
+        return f"results/{self.dataset}/{self.year}/{self.identifier}/"
+
+
+def upload(frontend: str, content: bytes, *, dataset: str = "ssda903", year: int = 2026) -> Submission:
+    """Ask the frontend for a signed request and send the file with it, as the page's script does."""
+    answer = requests.post(
+        f"{frontend}/submissions", json={"dataset": dataset, "year": year}, timeout=_SECONDS_TO_ANSWER
+    )
+    if answer.status_code != requests.codes.created:
+        raise JourneyError(f"{frontend} did not begin a submission: {answer.status_code} {answer.text[:300]}")
+    begun = answer.json()
+    sent = requests.post(
+        begun["url"], data=begun["fields"], files={"file": ("upload.csv", content)}, timeout=_SECONDS_TO_ANSWER
+    )
+    if not sent.ok:
+        raise JourneyError(f"S3 refused the upload: {sent.status_code} {sent.text[:300]}")
+    return Submission(begun["submission"], dataset, year, frontend, frontend + begun["follow"])
+
+
+def wait_for_result(submission: Submission, seconds: float = 120) -> str:
+    """`accepted` or `rejected`, from the same place that the waiting page asks."""
+
+    def state() -> str | None:
+        answer = requests.get(f"{submission.follow}/status", timeout=_SECONDS_TO_ANSWER)
+        answer.raise_for_status()
+        found: str = answer.json()["state"]
+        return None if found in ("waiting", "overdue") else found
+
+    return wait_for(state, f"a result of submission {submission.identifier} at {submission.follow}", seconds)
+
+
+def page_text(submission: Submission) -> str:
+    """The page that the person sees."""
+    answer = requests.get(submission.follow, timeout=_SECONDS_TO_ANSWER)
+    answer.raise_for_status()
+    return answer.text
+
+
+def answers(frontend: str) -> bool:
+    """Whether the frontend is up."""
+    try:
+        return requests.get(f"{frontend}/health", timeout=_SECONDS_TO_ANSWER).ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_for(condition: Any, what: str, seconds: float) -> Any:
+    """What the condition returns once it is true; an error that names what never came, after so many seconds."""
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > limit:
+            raise JourneyError(f"Waited {seconds:.0f} s in vain for {what}.")
+        time.sleep(0.25)
+    return found

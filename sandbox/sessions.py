@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sessions in a running sandbox, for demonstrations and tests: as a principal, not as an administrator.
+
+Nothing that is deployed uses this; on AWS the same sessions exist only inside ECS tasks.
+"""
+
+from __future__ import annotations
+
+import boto3
+import requests
+
+from sandbox.settings import Settings
+
+_SECONDS = 30
+
+
+class SessionError(Exception):
+    """There is no such session to be had; says why."""
+
+
+def of_task_role(settings: Settings, role_arn: str) -> boto3.Session:
+    """The session that a task with this role would have. The role must exist and trust ECS."""
+    answer = requests.get(
+        f"{settings.endpoint_url}/_sandbox/session",
+        params={"role": role_arn},
+        headers={"Authorization": f"Bearer {settings.control_token.read_text()}"},
+        verify=str(settings.ca_bundle),
+        timeout=_SECONDS,
+    )
+    document = answer.json()
+    if not answer.ok:
+        raise SessionError(f"No session of {role_arn}: {document['message']}")
+    return boto3.Session(
+        aws_access_key_id=document["AccessKeyId"],
+        aws_secret_access_key=document["SecretAccessKey"],
+        aws_session_token=document["Token"],
+        region_name=settings.region,
+    )
+
+
+def of_root(settings: Settings, account: str) -> boto3.Session:
+    """The root of an account: the emulator takes its id as access key."""
+    return boto3.Session(
+        aws_access_key_id=settings.accounts[account].id,
+        aws_secret_access_key="test",  # noqa: S106 - the emulator's convention, no secret
+        region_name=settings.region,
+    )

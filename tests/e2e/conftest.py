@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One organisation, deployed once on a sandbox of its own, for every test of this folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from journey.organisation import Organisation
+from sandbox.settings import ROOT, Settings, load
+
+SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def settings() -> Iterator[Settings]:
+    """A running sandbox in build/, apart from the one that a person may have up; gone afterwards."""
+    state = ROOT / "build" / "test" / "end-to-end"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCALGOV_SANDBOX_DIR", str(state))
+        _sandbox("reset")
+        _sandbox("start")
+        try:
+            yield load()
+        finally:
+            _sandbox("stop")
+
+
+def _sandbox(verb: str) -> None:
+    subprocess.run([sys.executable, "-m", "sandbox", verb], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def playbook(settings: Settings) -> Playbook:
+    """Run a playbook against the sandbox, with the inventory that a person uses."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventories/sandbox", f"playbooks/{name}.yml"]
+            + list(arguments),
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deployed(playbook: Playbook) -> subprocess.CompletedProcess[str]:
+    """The first deployment, from nothing."""
+    run = playbook("site")
+    assert run.returncode == 0, run.stdout[-4000:]
+    return run
+
+
+@pytest.fixture(scope="session")
+def organisation(settings: Settings, deployed: subprocess.CompletedProcess[str]) -> Organisation:
+    return Organisation(settings)
+
+
+def sample(name: str) -> bytes:
+    return (SAMPLES / name).read_bytes()

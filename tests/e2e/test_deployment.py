@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""site.yml deploys in one pass, says nothing twice, and its rehearsal is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from conftest import Playbook
+
+ACCOUNTS = {"hub", "camden", "croydon", "sutton"}
+
+
+def recap(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:
+    """Host to the counts of Ansible's recap."""
+    found = {}
+    for host, counts in re.findall(r"^(\S+)\s+: (ok=.*)$", run.stdout, flags=re.MULTILINE):
+        found[host] = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}
+    return found
+
+
+def test_a_rehearsal_on_empty_accounts_ends_without_an_error_and_changes_nothing(playbook: Playbook) -> None:
+    first = playbook("site", "--check", "--diff")
+    assert first.returncode == 0, first.stdout[-4000:]
+    again = playbook("site", "--check", "--diff")
+    assert {host: counts["changed"] for host, counts in recap(first).items()} == {
+        host: counts["changed"] for host, counts in recap(again).items()
+    }
+    assert all(counts["changed"] > 0 for counts in recap(first).values())
+
+
+def test_one_pass_deploys_every_account(deployed: subprocess.CompletedProcess[str]) -> None:
+    assert recap(deployed).keys() == ACCOUNTS
+    assert all(counts["failed"] == counts["unreachable"] == 0 for counts in recap(deployed).values())
+
+
+def test_a_second_pass_changes_nothing_on_any_account(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook
+) -> None:
+    again = playbook("site")
+    assert again.returncode == 0, again.stdout[-4000:]
+    assert {host: counts["changed"] for host, counts in recap(again).items()} == dict.fromkeys(ACCOUNTS, 0)
+
+
+def test_a_rehearsal_on_deployed_accounts_foresees_no_change(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook
+) -> None:
+    rehearsal = playbook("site", "--check", "--diff")
+    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
+    assert {host: counts["changed"] for host, counts in recap(rehearsal).items()} == dict.fromkeys(ACCOUNTS, 0)
+
+
+def test_a_limit_touches_one_account_only(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:
+    limited = playbook("site", "--limit", "camden")
+    assert limited.returncode == 0, limited.stdout[-4000:]
+    assert recap(limited).keys() == {"camden"}
+
+
+def test_a_teardown_without_a_limit_is_refused(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook
+) -> None:
+    refused = playbook("teardown")
+    assert refused.returncode != 0
+    assert "Name the accounts to tear down, as in --limit camden" in refused.stdout
