@@ -45,14 +45,13 @@ def walk(organisation: Organisation, settings: Settings) -> None:
     state = wait_for_result(sent)
     report = organisation.report(_WALKER, sent.results_prefix)
     rows = report["rows"]
-    say(f"   {state} after {time.monotonic() - begun:.0f} s: {rows['read']} rows read, {rows['written']} written, ")
-    say(f"   {rows['shared']} shared, {report['errors']['total']} cells blanked and listed for the person")
-    pipeline = Principal(_WALKER, READER.role)
-    for kind in ("workspace", "data-store", "shared"):
-        bucket = organisation.bucket(_WALKER, kind)
-        for key in organisation.keys(pipeline, bucket) if kind != "shared" else [report["shared"]["key"]]:
-            if sent.identifier in key and not key.startswith("uploads/"):
-                say(f"   s3://{bucket}/{key}")
+    say(
+        f"   {state} after {time.monotonic() - begun:.0f} s: {rows['read']} rows read, {rows['written']} written, "
+        f"{rows['shared']} shared; {report['errors']['total']} faults listed for the person"
+    )
+    for place in places(organisation, sent):
+        say(f"   {place}")
+    say(f"   s3://{report['shared']['bucket']}/{report['shared']['key']}")
 
     step(3, "The organisation's pipeline reads what is shared.")
     shared = report["shared"]
@@ -60,7 +59,10 @@ def walk(organisation: Organisation, settings: Settings) -> None:
     say(f"   {READER} read s3://{shared['bucket']}/{shared['key']}:")
     for line in lines[:3]:
         say(f"     {line}")
-    say(f"   s3://{organisation.bucket(ORGANISATION, 'data-store')}/{regional(organisation, sent, shared['key'])}")
+    table = report["table"]
+    rows_gathered = gather(organisation, sent, table)
+    regional = f"regional/{sent.dataset}/{sent.year}/{table}.csv"
+    say(f"   s3://{organisation.bucket(ORGANISATION, 'data-store')}/{regional}: {rows_gathered} rows")
 
     step(4, "Everybody else is refused, each with their own credentials.")
     for who, bucket in refused_reads(settings, organisation):
@@ -78,18 +80,26 @@ def send(organisation: Organisation, sample: Path) -> Submission:
     return upload(organisation.frontend(_WALKER), sample.read_bytes())
 
 
-def regional(organisation: Organisation, sent: Submission, shared_key: str, seconds: float = 120) -> str:
-    """The key of the regional file, once it holds this submission's authority."""
-    table = shared_key.split("/")[2]
-    key = f"regional/{sent.dataset}/{sent.year}/{table}.csv"
-    bucket = organisation.bucket(ORGANISATION, "data-store")
-    pipeline = Principal(ORGANISATION, READER.role)
+def places(organisation: Organisation, sent: Submission) -> list[str]:
+    """Where the pipeline put stages and results of a submission."""
+    pipeline = Principal(_WALKER, READER.role)
+    found = []
+    for kind, prefixes in (("workspace", ("parsed/", "cleaned/")), ("data-store", ("results/",))):
+        bucket = organisation.bucket(_WALKER, kind)
+        keys = [key for prefix in prefixes for key in organisation.keys(pipeline, bucket, prefix)]
+        found += [f"s3://{bucket}/{key}" for key in keys if sent.identifier in key]
+    return found
 
-    def written() -> bool:
-        return key in organisation.keys(pipeline, bucket, "regional/")
 
-    wait_for(written, f"the organisation's s3://{bucket}/{key}", seconds)
-    return key
+def gather(organisation: Organisation, sent: Submission, table: str) -> int:
+    """How many rows the organisation has gathered, once those of this authority are among them."""
+
+    def gathered() -> int:
+        rows = organisation.regional(sent.dataset, sent.year, table)
+        return len(rows) if _WALKER in {row["local_authority"] for row in rows} else 0
+
+    found: int = wait_for(gathered, f"rows of {_WALKER} in the organisation's regional file", 120)
+    return found
 
 
 def refused_reads(settings: Settings, organisation: Organisation) -> list[tuple[Principal, str]]:

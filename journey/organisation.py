@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,8 @@ class Principal:
 
 # The role whose session the organisation's pipeline reads with.
 READER = Principal(ORGANISATION, f"{PREFIX}-run-task")
+# The organisation's code server reads what the runs have gathered, to see what is missing.
+GATHERER = Principal(ORGANISATION, f"{PREFIX}-code-server-task")
 
 
 def deployed_frontend_port() -> int:
@@ -91,6 +95,13 @@ class Organisation:
         found = self.read(frontend, self.bucket(account, "data-store"), f"{results_prefix}report.json")
         report: dict[str, Any] = json.loads(found)
         return report
+
+    def regional(self, dataset: str, year: int, table: str) -> list[dict[str, str]]:
+        """The rows that the organisation has gathered from the authorities; none while it has not."""
+        bucket, key = self.bucket(ORGANISATION, "data-store"), f"regional/{dataset}/{year}/{table}.csv"
+        if key not in self.keys(GATHERER, bucket, "regional/"):
+            return []
+        return list(csv.DictReader(io.StringIO(self.read(GATHERER, bucket, key).decode())))
 
     def frontend(self, account: str, seconds: float = 120) -> str:
         """The address of the account's frontend, once it answers."""

@@ -74,7 +74,7 @@ def buckets_of(arrow: str, locations: Locations) -> tuple[list[str], str]:
 
 
 def location_environment(service: Service, locations: Locations) -> dict[str, str]:
-    """`<NAME>_LOCATION` for each bucket that the service has an arrow to; `<NAME>_LOCATIONS` (JSON) where it is several."""
+    """`<NAME>_LOCATION` for each bucket that the service knows of; `<NAME>_LOCATIONS` (JSON) where it is several."""
     environment = {}
     for name in sorted({arrow.partition("/")[0] for arrow in _storage_arrows(service)}):
         buckets_of(name, locations)
@@ -88,7 +88,7 @@ def location_environment(service: Service, locations: Locations) -> dict[str, st
 
 
 def _storage_arrows(service: Service) -> list[str]:
-    return [arrow for key in ("lists", "reads", "writes", "deletes") for arrow in service.get(key) or []]
+    return [arrow for key in ("knows", "lists", "reads", "writes", "deletes") for arrow in service.get(key) or []]
 
 
 def storage_statements(service: Service, locations: Locations) -> list[Statement]:

@@ -28,11 +28,12 @@ from sandbox.emulator import (
     sessions,
     stack_permissions,
     task_definitions,
+    task_permissions,
 )
 from sandbox.emulator.internals import EmulatorError, find, require
 from sandbox.settings import Settings, SettingsError, claim_task_network, load
 
-CHANGES = (organisation, buckets, repositories, network_types, managed_passwords, task_definitions)
+CHANGES = (organisation, buckets, repositories, network_types, managed_passwords, task_definitions, task_permissions)
 # These wrap what the changes and the task runtime have put in place.
 LAST_CHANGES = (stack_permissions,)
 _NEEDS = (

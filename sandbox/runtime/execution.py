@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What ECS does before it starts a task, with the execution role: pull, read secrets, open log streams.
 
-LOCALGOV_SANDBOX_REGISTRY=ignored starts a task whose image nobody pushed to the registry of the sandbox.
+The registry is asked for the image as the execution role, and a refusal stops the task. Whether the image was pushed
+counts only with LOCALGOV_SANDBOX_REGISTRY=required: the sandbox runs the project that the image is built from.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _pull(role: ExecutionRole, task: Task) -> None:
     """Ask the registry for the image as the execution role, across accounts too; the layers are not needed."""
     text = task.container["image"]
     reference = images.Reference.parse(text)
-    if reference.account is None or os.environ.get("LOCALGOV_SANDBOX_REGISTRY") == "ignored":
+    if reference.account is None:
         return
     wanted = {"imageDigest": reference.digest} if reference.digest else {"imageTag": reference.tag or "latest"}
     try:
@@ -100,10 +101,10 @@ def _pull(role: ExecutionRole, task: Task) -> None:
         )
     except (ClientError, BotoCoreError) as reason:
         raise StartError(f"CannotPullContainerError: pull image manifest of {text}: {reason}") from reason
-    if not found.get("images"):
+    if not found.get("images") and os.environ.get("LOCALGOV_SANDBOX_REGISTRY") == "required":
         raise StartError(
-            f"CannotPullContainerError: {text}: not found in the registry of account {reference.account}. "
-            "Push it, or start the sandbox with LOCALGOV_SANDBOX_REGISTRY=ignored."
+            f"CannotPullContainerError: {text}: not found in the registry of account {reference.account}. Push it, or "
+            "start the sandbox without LOCALGOV_SANDBOX_REGISTRY=required."
         )
 
 

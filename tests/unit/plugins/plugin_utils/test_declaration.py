@@ -101,6 +101,17 @@ def test_a_service_is_told_only_of_the_locations_it_has_an_arrow_to() -> None:
     }
 
 
+def test_a_service_that_only_knows_a_location_is_told_its_name_and_gets_no_right() -> None:
+    service = {"knows": ["data_store"]}
+    assert declaration.location_environment(service, LOCATIONS) == {"DATA_STORE_LOCATION": "s3://la-data"}
+    assert declaration.storage_statements(service, LOCATIONS) == []
+
+
+def test_deleting_is_a_right_of_its_own() -> None:
+    (statement,) = declaration.storage_statements({"deletes": ["data_store/results"]}, LOCATIONS)
+    assert (statement["Sid"], statement["Action"]) == ("DeleteDataStoreResults", ["s3:DeleteObject"])
+
+
 def test_a_launcher_may_start_only_what_it_launches_and_pass_only_its_roles() -> None:
     statements = {
         statement["Sid"]: statement for statement in declaration.launch_statements("daemon", SERVICES, "localgov")
