@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: deploy the organisation on this machine's sandbox, then walk one file through it and say where it went."""
+"""`make demo`: deploy an organisation on this machine's sandbox, then walk a file through it and say where it went."""
 
 from __future__ import annotations
 
@@ -98,8 +98,7 @@ def gather(organisation: Organisation, sent: Submission, table: str) -> int:
         rows = organisation.regional(sent.dataset, sent.year, table)
         return len(rows) if _WALKER in {row["local_authority"] for row in rows} else 0
 
-    found: int = wait_for(gathered, f"rows of {_WALKER} in the organisation's regional file", 120)
-    return found
+    return wait_for(gathered, f"rows of {_WALKER} in the organisation's regional file", 120)
 
 
 def refused_reads(settings: Settings, organisation: Organisation) -> list[tuple[Principal, str]]:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import yaml
@@ -16,6 +16,9 @@ from botocore.exceptions import ClientError
 from journey.person import JourneyError, answers, wait_for
 from sandbox import sessions
 from sandbox.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 LOCAL_AUTHORITIES = ("camden", "croydon", "sutton")
 ORGANISATION = "hub"
@@ -51,6 +54,7 @@ class Organisation:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._sandbox: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
         self._sessions: dict[Principal, boto3.Session] = {}
 
     def account_id(self, account: str) -> str:
@@ -60,29 +64,26 @@ class Organisation:
         """`kind` is data-store, workspace or shared."""
         return f"{PREFIX}-{self.account_id(account)}-{kind}"
 
-    def client(self, principal: Principal, service: str) -> Any:
+    def s3(self, principal: Principal) -> S3Client:
         """A client with the principal's own session."""
         if principal not in self._sessions:
             arn = f"arn:aws:iam::{self.account_id(principal.account)}:role/{principal.role}"
             self._sessions[principal] = sessions.of_task_role(self._settings, arn)
-        return self._client(self._sessions[principal], service)
-
-    def _client(self, session: boto3.Session, service: str) -> Any:
-        return session.client(service, endpoint_url=self._settings.endpoint_url, verify=str(self._settings.ca_bundle))
+        return self._sessions[principal].client("s3", **self._sandbox)
 
     def keys(self, principal: Principal, bucket: str, prefix: str = "") -> list[str]:
         """Keys below the prefix, as the principal may list them."""
-        pages = self.client(principal, "s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        pages = self.s3(principal).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def read(self, principal: Principal, bucket: str, key: str) -> bytes:
-        body: bytes = self.client(principal, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        body: bytes = self.s3(principal).get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
 
     def refusal(self, principal: Principal, action: str, **request: str) -> str | None:
         """AWS's reason why the principal may not, or None if it may. `action` is an S3 client's method."""
         try:
-            getattr(self.client(principal, "s3"), action)(**request)
+            getattr(self.s3(principal), action)(**request)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("AccessDenied", "403"):
                 return str(error)
@@ -105,21 +106,17 @@ class Organisation:
 
     def frontend(self, account: str, seconds: float = 120) -> str:
         """The address of the account's frontend, once it answers."""
-        ecs = self._client(sessions.of_root(self._settings, account), "ecs")
+        ecs = sessions.of_root(self._settings, account).client("ecs", **self._sandbox)
 
         def address() -> str | None:
             tasks = ecs.list_tasks(cluster=PREFIX, serviceName="frontend")["taskArns"]
             described = ecs.describe_tasks(cluster=PREFIX, tasks=tasks)["tasks"] if tasks else []
-            for task in described:
-                for attachment in task.get("attachments", []):
-                    for detail in attachment.get("details", []):
-                        if detail["name"] == "privateIPv4Address":
-                            url = f"http://{detail['value']}:{deployed_frontend_port()}"
-                            return url if answers(url) else None
-            return None
+            details = [detail for task in described for part in task["attachments"] for detail in part["details"]]
+            hosts = [detail["value"] for detail in details if detail["name"] == "privateIPv4Address"]
+            urls = [f"http://{host}:{deployed_frontend_port()}" for host in hosts]
+            return next(filter(answers, urls), None)
 
-        found: str = wait_for(address, f"the frontend of {account} to answer", seconds)
-        return found
+        return wait_for(address, f"the frontend of {account} to answer", seconds)
 
 
 def running(settings: Settings) -> Organisation:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from journey.organisation import READER, Principal
 from sandbox import sessions
@@ -15,9 +16,7 @@ _EVERY_RIGHT = {
 }
 _TRUST = {
     "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    ],
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 
 
@@ -26,9 +25,7 @@ def impersonate_reader(settings: Settings, account: str) -> Principal:
     iam = sessions.of_root(settings, account).client(
         "iam", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
     )
-    try:
+    with suppress(iam.exceptions.EntityAlreadyExistsException):  # from an earlier walk
         iam.create_role(RoleName=READER.role, AssumeRolePolicyDocument=json.dumps(_TRUST))
-    except iam.exceptions.EntityAlreadyExistsException:
-        pass  # from an earlier walk
     iam.put_role_policy(RoleName=READER.role, PolicyName="every-right", PolicyDocument=json.dumps(_EVERY_RIGHT))
     return Principal(account, READER.role)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import requests
 
 _SECONDS_TO_ANSWER = 30
+Found = TypeVar("Found")
 
 
 class JourneyError(Exception):
@@ -78,7 +80,7 @@ def answers(frontend: str) -> bool:
         return False
 
 
-def wait_for(condition: Any, what: str, seconds: float) -> Any:
+def wait_for(condition: Callable[[], Found | None], what: str, seconds: float) -> Found:
     """What the condition returns once it is true; an error that names what never came, after so many seconds."""
     limit = time.monotonic() + seconds
     while not (found := condition()):

@@ -181,7 +181,7 @@ EXAMPLES = r"""
   gather_facts: false
   tasks:
     - name: Make the log group in the account
-      community.aws.cloudwatchlogs_log_group:
+      amazon.aws.cloudwatchlogs_log_group:
         log_group_name: /localgov/frontend
 
     - name: Ask the organisation for its repositories

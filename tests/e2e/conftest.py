@@ -40,10 +40,11 @@ def _sandbox(verb: str) -> None:
 def playbook(settings: Settings) -> Playbook:
     """Run a playbook against the sandbox, with the inventory that a person uses."""
 
+    ansible_playbook = str(Path(sys.executable).parent / "ansible-playbook")
+
     def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventories/sandbox", f"playbooks/{name}.yml"]
-            + list(arguments),
+            [ansible_playbook, "-i", "inventories/sandbox", f"playbooks/{name}.yml", *arguments],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
             capture_output=True,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 
-from conftest import Playbook
+from tests.e2e.conftest import Playbook
 
 ACCOUNTS = {"hub", "camden", "croydon", "sutton"}
 
@@ -56,9 +56,7 @@ def test_a_limit_touches_one_account_only(deployed: subprocess.CompletedProcess[
     assert recap(limited).keys() == {"camden"}
 
 
-def test_a_teardown_without_a_limit_is_refused(
-    deployed: subprocess.CompletedProcess[str], playbook: Playbook
-) -> None:
+def test_a_teardown_without_a_limit_is_refused(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:
     refused = playbook("teardown")
     assert refused.returncode != 0
     assert "Name the accounts to tear down, as in --limit camden" in refused.stdout

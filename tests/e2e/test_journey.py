@@ -6,16 +6,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import statistics
 import time
 
 import pytest
-from conftest import sample
-from sandbox.settings import ROOT, Settings
 
 from journey.organisation import ORGANISATION, READER, Organisation, Principal
 from journey.outsider import impersonate_reader
 from journey.person import Submission, page_text, upload, wait_for, wait_for_result
+from sandbox.settings import ROOT, Settings
+from tests.e2e.conftest import sample
 
 PIPELINE_ROLE = READER.role
 
@@ -51,12 +52,14 @@ def test_the_organisation_reads_the_shared_part_and_it_identifies_nobody(
 ) -> None:
     shared = organisation.report("camden", accepted.results_prefix)["shared"]
     content = organisation.read(READER, shared["bucket"], shared["key"]).decode()
-    columns = next(csv.reader(io.StringIO(content)))
-    assert columns
-    assert not {"CHILD", "UPN", "DOB"} & set(columns)
-    children = [row["CHILD"] for row in csv.DictReader(io.StringIO(sample("header_with_errors.csv").decode("utf-8-sig")))]
+    rows = list(csv.DictReader(io.StringIO(content)))
+    assert rows
+    assert not {"CHILD", "UPN"} & rows[0].keys()
+    assert all(re.fullmatch(r"(\d{4}-\d{2})?", row["DOB"]) for row in rows), "dates of birth are shared to the month"
+    _, *uploaded = csv.reader(io.StringIO(sample("header_with_errors.csv").decode("utf-8-sig")))
+    children = [row[0] for row in uploaded if row and row[0]]
     assert children
-    assert not [child for child in children if child and child in content]
+    assert not [child for child in children if child in content]
 
 
 def test_the_organisations_own_pipeline_gathers_what_is_shared(
@@ -71,7 +74,9 @@ def test_the_organisations_own_pipeline_gathers_what_is_shared(
 @pytest.mark.parametrize(
     ("principal", "kind"),
     [
-        pytest.param(Principal(ORGANISATION, "localgov-frontend-task"), "shared", id="another role of the organisation"),
+        pytest.param(
+            Principal(ORGANISATION, "localgov-frontend-task"), "shared", id="another role of the organisation"
+        ),
         pytest.param(Principal(ORGANISATION, "localgov-daemon-task"), "shared", id="the organisation's daemon itself"),
         pytest.param(Principal("croydon", PIPELINE_ROLE), "shared", id="another authority's pipeline"),
         pytest.param(READER, "data-store", id="the organisation's pipeline at the data store"),
@@ -121,7 +126,7 @@ def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
     ("file", "reason"),
     [
         ("header_unclosed_quote.csv", "quot"),
-        ("header_ragged.csv", "column"),
+        ("header_ragged.csv", "This row has 3 cells, the header has 7"),
         ("header_windows_1252.csv", "UTF-8"),
         ("empty.csv", "empty"),
         ("header_missing_column.csv", "column"),
@@ -166,8 +171,8 @@ def test_the_time_from_upload_to_shared_result_is_measured(organisation: Organis
         "unit": "s",
         "goal": 45,
         "met": statistics.median(seconds) <= 45,
+        "all": [round(value, 1) for value in seconds],
     }
     target = ROOT / "build" / "bench" / "journey.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps([measured | {"all": [round(value, 1) for value in seconds]}], indent=2) + "\n")
-    print(measured)
+    target.write_text(json.dumps([measured], indent=2) + "\n")

@@ -67,7 +67,9 @@ class Sandbox:
 
     def client(self, service: str, credentials: dict[str, str], *, endpoint: str | None = None, **more: Any) -> Any:
         described = self.description
-        return boto3.session.Session(**credentials, region_name=described["region"]).client(
+        given: dict[str, Any] = {**credentials, "region_name": described["region"]}
+        session: Any = boto3.session.Session(**given)
+        return session.client(
             service,
             endpoint_url=endpoint or described["endpoint_url"],
             verify=described["ca_bundle"],

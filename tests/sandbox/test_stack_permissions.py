@@ -48,7 +48,7 @@ def deploy(sandbox: Sandbox, unique: str) -> Deploy:
         except WaiterError:
             events = cloudformation.describe_stack_events(StackName=unique)["StackEvents"]
             reasons = [event.get("ResourceStatusReason", "") for event in events]
-            return next(reason for reason in reasons if "authorized" in reason)
+            return str(next(reason for reason in reasons if "authorized" in reason))
         return "made"
 
     return deploying

@@ -153,7 +153,7 @@ def test_a_form_expires(bucket: str, uploader: Any) -> None:
 
 
 def test_a_presigned_url_expires(bucket: str, uploader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = botocore.auth.get_current_datetime
+    now = botocore.auth.get_current_datetime  # type: ignore[attr-defined]
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: now() - datetime.timedelta(minutes=5))
     key = {"Bucket": bucket, "Key": "uploads/a"}
     expired = uploader.generate_presigned_url("put_object", Params=key, ExpiresIn=60)

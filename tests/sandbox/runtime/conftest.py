@@ -64,7 +64,9 @@ class Account:
 
     def client(self, service: str) -> Any:
         described = self.sandbox.description
-        return boto3.session.Session(**self.sandbox.root(self.name), region_name=described["region"]).client(
+        credentials: dict[str, Any] = self.sandbox.root(self.name)
+        session: Any = boto3.session.Session(region_name=described["region"], **credentials)
+        return session.client(
             service,
             endpoint_url=described["endpoint_url"],
             verify=described["ca_bundle"],

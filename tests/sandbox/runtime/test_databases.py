@@ -204,7 +204,8 @@ def available(camden: Account, name: str, status: str = "available") -> dict[str
 
 @contextmanager
 def connection(endpoint: dict[str, Any], **more: str) -> Iterator[Any]:
-    opened = psycopg2.connect(**endpoint, user="dagster", dbname="runs", password=PASSWORD, **more)
+    wanted: dict[str, Any] = {**endpoint, "user": "dagster", "dbname": "runs", "password": PASSWORD, **more}
+    opened = psycopg2.connect(**wanted)
     opened.autocommit = True
     try:
         with opened.cursor() as cursor:
