@@ -50,7 +50,7 @@ reset: install ## stop the sandbox and empty it
 	@$(BIN)/python -m sandbox reset
 
 demo: sandbox ## deploy an organisation and three authorities, and send a file through
-	@$(BIN)/python -m journey
+	@$(BIN)/python -m sandbox.journey
 
 lint: install ## check style, types and templates
 	@tests/lint/run

@@ -88,20 +88,25 @@ def location_environment(service: Service, locations: Locations) -> dict[str, st
 
 
 def _storage_arrows(service: Service) -> list[str]:
-    return [arrow for key in ("knows", "lists", "reads", "writes", "deletes") for arrow in service.get(key) or []]
+    return [
+        arrow
+        for key in ("knows", "lists", "versions", "reads", "writes", "deletes")
+        for arrow in service.get(key) or []
+    ]
 
 
 def storage_statements(service: Service, locations: Locations) -> list[Statement]:
     """IAM statements for what a service lists, reads, writes and deletes; each Sid says which arrow asks for it."""
     reads = service.get("reads") or []
     listed = [*reads, *(arrow for arrow in service.get("lists") or [] if arrow not in reads)]
-    statements = [_list_statement(arrow, locations) for arrow in listed]
+    statements = [_list_statement("List", "s3:ListBucket", arrow, locations) for arrow in listed]
     statements += [
-        _object_statement("Read", arrow, locations, ["s3:GetObject", "s3:GetObjectVersion"]) for arrow in reads
+        _list_statement("ListVersionsOf", "s3:ListBucketVersions", arrow, locations)
+        for arrow in service.get("versions") or []
     ]
+    statements += [_object_statement("Read", arrow, locations, ["s3:GetObject"]) for arrow in reads]
     statements += [
-        _object_statement("Write", arrow, locations, ["s3:PutObject", "s3:AbortMultipartUpload"])
-        for arrow in service.get("writes") or []
+        _object_statement("Write", arrow, locations, ["s3:PutObject"]) for arrow in service.get("writes") or []
     ]
     statements += [
         _object_statement("Delete", arrow, locations, ["s3:DeleteObject"]) for arrow in service.get("deletes") or []
@@ -113,12 +118,12 @@ def _bucket_arn(bucket: str, suffix: str = "") -> dict[str, str]:
     return {"Fn::Sub": f"arn:${{AWS::Partition}}:s3:::{bucket}{suffix}"}
 
 
-def _list_statement(arrow: str, locations: Locations) -> Statement:
+def _list_statement(verb: str, action: str, arrow: str, locations: Locations) -> Statement:
     buckets, prefix = buckets_of(arrow, locations)
     statement: Statement = {
-        "Sid": f"List{camel(arrow)}",
+        "Sid": f"{verb}{camel(arrow)}",
         "Effect": "Allow",
-        "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
+        "Action": [action],
         "Resource": [_bucket_arn(bucket) for bucket in buckets],
     }
     if prefix:
@@ -138,41 +143,64 @@ def _object_statement(verb: str, arrow: str, locations: Locations, actions: list
 
 
 def launch_statements(name: str, services: Declaration, prefix: str) -> list[Statement]:
-    """IAM statements for a service that starts tasks of this account's cluster: only the families that it launches.
+    """IAM statements for a service that `launches` or only `follows` tasks of this account's cluster.
 
     `prefix` is the platform's name prefix, from which cluster, families and roles take their names.
     """
     launched = services[name].get("launches") or []
-    if unknown := [task for task in launched if task not in services]:
-        raise DeclarationError(f"service '{name}' launches '{unknown[0]}', which is not declared")
-    if not launched:
+    followed = [*launched, *(services[name].get("follows") or [])]
+    if unknown := [task for task in followed if task not in services]:
+        raise DeclarationError(f"service '{name}' launches or follows '{unknown[0]}', which is not declared")
+    if not followed:
         return []
     families = [f"{prefix}-{task.replace('_', '-')}" for task in launched]
-    here = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
-    cluster = {"Fn::Sub": here % ("ecs", f"cluster/{prefix}")}
-    tasks = {"Fn::Sub": here % ("ecs", f"task/{prefix}/*")}
-    role = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/%s"
+    return [
+        *(_start_statements(families, prefix) if families else []),
+        *_follow_statements([task.replace("_", "-") for task in followed], prefix),
+    ]
+
+
+def _here(service: str, resource: str) -> dict[str, str]:
+    return {"Fn::Sub": f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}"}
+
+
+def _start_statements(families: list[str], prefix: str) -> list[Statement]:
+    roles = [f"{family}-{kind}" for family in families for kind in ("execution", "task")]
     return [
         {
             "Sid": "LaunchDeclaredTasks",
             "Effect": "Allow",
             "Action": "ecs:RunTask",
-            "Resource": [{"Fn::Sub": here % ("ecs", f"task-definition/{family}:*")} for family in families],
-            "Condition": {"ArnEquals": {"ecs:cluster": cluster}},
-        },
-        {
-            "Sid": "FollowAndStopLaunchedTasks",
-            "Effect": "Allow",
-            "Action": ["ecs:DescribeTasks", "ecs:StopTask"],
-            "Resource": [tasks],
-            "Condition": {"ArnEquals": {"ecs:cluster": cluster}},
+            "Resource": [_here("ecs", f"task-definition/{family}:*") for family in families],
+            "Condition": {"ArnEquals": {"ecs:cluster": _here("ecs", f"cluster/{prefix}")}},
         },
         {
             "Sid": "TagTasksAtLaunch",
             "Effect": "Allow",
             "Action": "ecs:TagResource",
-            "Resource": [tasks],
+            "Resource": [_here("ecs", f"task/{prefix}/*")],
             "Condition": {"StringEquals": {"ecs:CreateAction": "RunTask"}},
+        },
+        {
+            "Sid": "PassRolesOfLaunchedTasks",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": [
+                {"Fn::Sub": f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{role}"} for role in roles
+            ],
+            "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        },
+    ]
+
+
+def _follow_statements(tasks: list[str], prefix: str) -> list[Statement]:
+    return [
+        {
+            "Sid": "FollowAndStopLaunchedTasks",
+            "Effect": "Allow",
+            "Action": ["ecs:DescribeTasks", "ecs:StopTask"],
+            "Resource": [_here("ecs", f"task/{prefix}/*")],
+            "Condition": {"ArnEquals": {"ecs:cluster": _here("ecs", f"cluster/{prefix}")}},
         },
         {
             "Sid": "DescribeTaskDefinitionHasNoResourceLevel",
@@ -184,18 +212,6 @@ def launch_statements(name: str, services: Declaration, prefix: str) -> list[Sta
             "Sid": "ReadLogsOfFailedLaunches",
             "Effect": "Allow",
             "Action": "logs:GetLogEvents",
-            "Resource": [
-                {"Fn::Sub": here % ("logs", f"log-group:/{prefix}/{task.replace('_', '-')}:log-stream:*")}
-                for task in launched
-            ],
-        },
-        {
-            "Sid": "PassRolesOfLaunchedTasks",
-            "Effect": "Allow",
-            "Action": "iam:PassRole",
-            "Resource": [
-                {"Fn::Sub": role % f"{family}-{kind}"} for family in families for kind in ("execution", "task")
-            ],
-            "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            "Resource": [_here("logs", f"log-group:/{prefix}/{task}:log-stream:*") for task in tasks],
         },
     ]

@@ -16,8 +16,9 @@ from sandbox.runtime.containers import MARK, Container
 
 HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 
-# Until it answers for the first time a container is asked this often, so that nobody waits 30 s for a quick start.
+# Until it answers for the first time a container is asked more often, so that nobody waits long for a quick start.
 _FIRST_INTERVAL = 2.0
+_SOONER = 10
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def _watch(container: Container, check: Check, report: Callable[[str], None]) ->
     ended = threading.Event()
     container.on_end(ended.set)
     while container.status == "running":
-        if ended.wait(_FIRST_INTERVAL if status == UNKNOWN else check.interval):
+        sooner = min(check.interval, max(_FIRST_INTERVAL, check.interval / _SOONER))
+        if ended.wait(sooner if status == UNKNOWN else check.interval):
             return
         failures = 0 if _is_healthy(container, check) else failures + 1
         if not failures:

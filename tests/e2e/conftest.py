@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from journey.organisation import Organisation
+from sandbox.journey.organisation import Organisation
 from sandbox.settings import ROOT, Settings, load
 
 SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
@@ -25,11 +25,11 @@ def settings() -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCALGOV_SANDBOX_DIR", str(state))
         _sandbox("reset")
-        _sandbox("start")
         try:
+            _sandbox("start")
             yield load()
         finally:
-            _sandbox("stop")
+            _sandbox("reset")
 
 
 def _sandbox(verb: str) -> None:

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from journey.organisation import ORGANISATION, READER, Organisation, Principal
-from journey.outsider import impersonate_reader
-from journey.person import Submission, page_text, upload, wait_for, wait_for_result
+from sandbox.journey.organisation import GATHERER, ORGANISATION, READER, Organisation, Principal
+from sandbox.journey.outsider import every_right
+from sandbox.journey.person import JourneyError, Submission, page_text, upload, wait_for, wait_for_result
 from sandbox.settings import ROOT, Settings
 from tests.e2e.conftest import sample
 
@@ -77,37 +77,42 @@ def test_the_organisations_own_pipeline_gathers_what_is_shared(
         pytest.param(
             Principal(ORGANISATION, "localgov-frontend-task"), "shared", id="another role of the organisation"
         ),
-        pytest.param(Principal(ORGANISATION, "localgov-daemon-task"), "shared", id="the organisation's daemon itself"),
+        pytest.param(Principal(ORGANISATION, "localgov-daemon-task"), "shared", id="the organisation's daemon"),
         pytest.param(Principal("croydon", PIPELINE_ROLE), "shared", id="another authority's pipeline"),
+        pytest.param(Principal("outsider", PIPELINE_ROLE), "shared", id="the right name outside the unit"),
+        pytest.param(Principal("stranger", PIPELINE_ROLE), "shared", id="the right name outside the organisation"),
         pytest.param(READER, "data-store", id="the organisation's pipeline at the data store"),
         pytest.param(READER, "workspace", id="the organisation's pipeline at the workspace"),
     ],
 )
-def test_nobody_else_is_let_in(
-    organisation: Organisation, accepted: Submission, principal: Principal, kind: str
+def test_nobody_else_is_let_in_even_with_every_right_that_their_own_account_can_give(
+    settings: Settings, organisation: Organisation, accepted: Submission, principal: Principal, kind: str
 ) -> None:
     bucket = organisation.bucket("camden", kind)
     report = organisation.report("camden", accepted.results_prefix)
     key = report["shared"]["key"] if kind == "shared" else f"{accepted.results_prefix}report.json"
-    assert organisation.refusal(principal, "list_objects_v2", Bucket=bucket)
-    assert organisation.refusal(principal, "get_object", Bucket=bucket, Key=key)
+    with every_right(settings, principal):
+        assert organisation.refusal(principal, "list_objects_v2", Bucket=bucket)
+        assert organisation.refusal(principal, "get_object", Bucket=bucket, Key=key)
 
 
-@pytest.mark.parametrize("account", ["outsider", "stranger"])
-def test_an_account_outside_the_unit_is_refused_even_with_the_right_role_name_and_every_right(
-    settings: Settings, organisation: Organisation, accepted: Submission, account: str
+def test_the_organisations_code_server_sees_names_and_reads_nothing(
+    settings: Settings, organisation: Organisation, accepted: Submission
 ) -> None:
-    impostor = impersonate_reader(settings, account)
     shared = organisation.report("camden", accepted.results_prefix)["shared"]
-    assert organisation.refusal(impostor, "list_objects_v2", Bucket=shared["bucket"])
-    assert organisation.refusal(impostor, "get_object", Bucket=shared["bucket"], Key=shared["key"])
+    with every_right(settings, GATHERER):
+        assert organisation.refusal(GATHERER, "list_objects_v2", Bucket=shared["bucket"]) is None
+        assert organisation.refusal(GATHERER, "get_object", Bucket=shared["bucket"], Key=shared["key"])
 
 
-def test_the_organisation_may_read_but_not_write_or_delete(organisation: Organisation, accepted: Submission) -> None:
+def test_the_organisation_may_read_but_not_write_or_delete(
+    settings: Settings, organisation: Organisation, accepted: Submission
+) -> None:
     shared = organisation.report("camden", accepted.results_prefix)["shared"]
     assert organisation.refusal(READER, "list_objects_v2", Bucket=shared["bucket"]) is None
-    assert organisation.refusal(READER, "put_object", Bucket=shared["bucket"], Key="mine", Body="x")
-    assert organisation.refusal(READER, "delete_object", Bucket=shared["bucket"], Key=shared["key"])
+    with every_right(settings, READER):
+        assert organisation.refusal(READER, "put_object", Bucket=shared["bucket"], Key="mine", Body="x")
+        assert organisation.refusal(READER, "delete_object", Bucket=shared["bucket"], Key=shared["key"])
 
 
 def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
@@ -128,7 +133,7 @@ def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
         ("header_unclosed_quote.csv", "quot"),
         ("header_ragged.csv", "This row has 3 cells, the header has 7"),
         ("header_windows_1252.csv", "UTF-8"),
-        ("empty.csv", "empty"),
+        ("header_without_rows.csv", "row"),
         ("header_missing_column.csv", "column"),
         ("not_this_return.csv", "column"),
     ],
@@ -136,7 +141,7 @@ def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
 def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_of_it_is_shared(
     organisation: Organisation, file: str, reason: str
 ) -> None:
-    sent = upload(organisation.frontend("croydon"), sample(file) or b"\n")
+    sent = upload(organisation.frontend("croydon"), sample(file))
     assert wait_for_result(sent) == "rejected"
     report = organisation.report("croydon", sent.results_prefix)
     assert reason in " ".join(entry["reason"] for entry in report["errors"]["shown"])
@@ -147,6 +152,18 @@ def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_of_
     assert not [key for key in shared if sent.identifier in key]
     results = organisation.keys(pipeline, organisation.bucket("croydon", "data-store"), sent.results_prefix)
     assert not [key for key in results if key.endswith(("header.csv", "episodes.csv"))]
+
+
+def test_an_empty_file_is_refused_by_s3_itself_before_anything_is_stored(organisation: Organisation) -> None:
+    with pytest.raises(JourneyError, match="EntityTooSmall"):
+        upload(organisation.frontend("croydon"), sample("empty.csv"))
+
+
+def test_a_file_of_blank_lines_is_rejected_as_empty(organisation: Organisation) -> None:
+    sent = upload(organisation.frontend("croydon"), b"\n\n")
+    assert wait_for_result(sent) == "rejected"
+    (fault,) = organisation.report("croydon", sent.results_prefix)["errors"]["shown"]
+    assert "empty" in fault["reason"]
 
 
 def test_each_authority_runs_by_itself(organisation: Organisation) -> None:
@@ -164,6 +181,8 @@ def test_the_time_from_upload_to_shared_result_is_measured(organisation: Organis
         begun = time.monotonic()
         sent = upload(organisation.frontend("sutton"), sample("header.csv"))
         assert wait_for_result(sent) == "accepted"
+        shared = organisation.report("sutton", sent.results_prefix)["shared"]
+        assert organisation.read(READER, shared["bucket"], shared["key"])
         seconds.append(time.monotonic() - begun)
     measured = {
         "name": "upload to shared result, median of five",

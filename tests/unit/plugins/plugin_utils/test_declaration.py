@@ -57,11 +57,8 @@ def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else() -> N
     only_results = {"StringLike": {"s3:prefix": ["results/*"]}}
     assert allowed == {
         ("s3:ListBucket", bucket): only_results,
-        ("s3:ListBucketVersions", bucket): only_results,
         ("s3:GetObject", f"{bucket}/results/*"): None,
-        ("s3:GetObjectVersion", f"{bucket}/results/*"): None,
         ("s3:PutObject", f"{bucket}/uploads/*"): None,
-        ("s3:AbortMultipartUpload", f"{bucket}/uploads/*"): None,
     }
 
 
@@ -107,6 +104,17 @@ def test_a_service_that_only_knows_a_location_is_told_its_name_and_gets_no_right
     assert declaration.storage_statements(service, LOCATIONS) == []
 
 
+def test_only_a_service_that_asks_for_versions_may_list_them() -> None:
+    (statement,) = declaration.storage_statements({"versions": ["data_store/uploads"]}, LOCATIONS)
+    assert (statement["Sid"], statement["Action"]) == ("ListVersionsOfDataStoreUploads", ["s3:ListBucketVersions"])
+
+
+def test_a_follower_may_look_at_tasks_and_stop_them_but_start_none_and_pass_no_role() -> None:
+    services = SERVICES | {"dagit": {"follows": ["run"]}}
+    actions = [action for s in declaration.launch_statements("dagit", services, "localgov") for action in [s["Action"]]]
+    assert actions == [["ecs:DescribeTasks", "ecs:StopTask"], "ecs:DescribeTaskDefinition", "logs:GetLogEvents"]
+
+
 def test_deleting_is_a_right_of_its_own() -> None:
     (statement,) = declaration.storage_statements({"deletes": ["data_store/results"]}, LOCATIONS)
     assert (statement["Sid"], statement["Action"]) == ("DeleteDataStoreResults", ["s3:DeleteObject"])
@@ -132,5 +140,7 @@ def test_a_service_that_launches_nothing_gets_no_launch_rights() -> None:
 
 
 def test_launching_an_undeclared_task_is_refused() -> None:
-    with pytest.raises(declaration.DeclarationError, match="service 'a' launches 'b', which is not declared"):
+    with pytest.raises(
+        declaration.DeclarationError, match="service 'a' launches or follows 'b', which is not declared"
+    ):
         declaration.launch_statements("a", {"a": {"launches": ["b"]}}, "localgov")

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from journey.organisation import LOCAL_AUTHORITIES, ORGANISATION, READER, Organisation, Principal, running
-from journey.outsider import impersonate_reader
-from journey.person import JourneyError, Submission, upload, wait_for, wait_for_result
+from sandbox.journey.organisation import LOCAL_AUTHORITIES, ORGANISATION, READER, Organisation, Principal, running
+from sandbox.journey.outsider import every_right
+from sandbox.journey.person import JourneyError, Submission, upload, wait_for, wait_for_result
 from sandbox.settings import ROOT, Settings, load
 
 _SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
@@ -64,9 +64,12 @@ def walk(organisation: Organisation, settings: Settings) -> None:
     regional = f"regional/{sent.dataset}/{sent.year}/{table}.csv"
     say(f"   s3://{organisation.bucket(ORGANISATION, 'data-store')}/{regional}: {rows_gathered} rows")
 
-    step(4, "Everybody else is refused, each with their own credentials.")
-    for who, bucket in refused_reads(settings, organisation):
-        reason = organisation.refusal(who, "list_objects_v2", Bucket=bucket)
+    step(
+        4, "Everybody else is refused, each with their own credentials and every right that their own account can give."
+    )
+    for who, bucket in refused_reads(organisation):
+        with every_right(settings, who):
+            reason = organisation.refusal(who, "list_objects_v2", Bucket=bucket)
         if reason is None:
             raise JourneyError(f"{who} was let into {bucket}, which must never happen.")
         say(f"   {who} -> {bucket}: refused")
@@ -101,13 +104,13 @@ def gather(organisation: Organisation, sent: Submission, table: str) -> int:
     return wait_for(gathered, f"rows of {_WALKER} in the organisation's regional file", 120)
 
 
-def refused_reads(settings: Settings, organisation: Organisation) -> list[tuple[Principal, str]]:
+def refused_reads(organisation: Organisation) -> list[tuple[Principal, str]]:
     """Who must not get where: other roles, other authorities, outsiders with the right name, and other buckets."""
     shared = organisation.bucket(_WALKER, "shared")
     return [
         (Principal(ORGANISATION, "localgov-frontend-task"), shared),
         (Principal("croydon", READER.role), shared),
-        (impersonate_reader(settings, "outsider"), shared),
+        (Principal("outsider", READER.role), shared),
         (READER, organisation.bucket(_WALKER, "data-store")),
         (READER, organisation.bucket(_WALKER, "workspace")),
     ]

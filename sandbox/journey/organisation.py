@@ -13,8 +13,8 @@ import boto3
 import yaml
 from botocore.exceptions import ClientError
 
-from journey.person import JourneyError, answers, wait_for
 from sandbox import sessions
+from sandbox.journey.person import JourneyError, answers, wait_for
 from sandbox.settings import ROOT, Settings
 
 if TYPE_CHECKING:

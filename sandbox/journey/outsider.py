@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Principals that have every right of their own, so that only the other side's policy can refuse them.
+
+Across accounts both sides must allow. A role without rights is refused whatever the bucket says, and proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from sandbox import sessions
+from sandbox.journey.organisation import Principal
+from sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+
+_POLICY = "every-right"
+_EVERY_RIGHT = {
+    "Version": "2012-10-17",
+    "Statement": [{"Sid": "EveryRight", "Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@contextmanager
+def every_right(settings: Settings, principal: Principal) -> Iterator[Principal]:
+    """The principal, for a while allowed everything that its account can allow; made where the account lacks it."""
+    iam: IAMClient = sessions.of_root(settings, principal.account).client(
+        "iam", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
+    )
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=principal.role, AssumeRolePolicyDocument=json.dumps(_TRUST))
+    iam.put_role_policy(RoleName=principal.role, PolicyName=_POLICY, PolicyDocument=json.dumps(_EVERY_RIGHT))
+    try:
+        yield principal
+    finally:
+        iam.delete_role_policy(RoleName=principal.role, PolicyName=_POLICY)

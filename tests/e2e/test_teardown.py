@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Leaving: the stacks go, the data stays, and a return finds it."""
+
+from __future__ import annotations
+
+from sandbox import sessions
+from sandbox.journey.organisation import READER, Organisation, Principal
+from sandbox.journey.person import Submission, upload, wait_for_result
+from sandbox.settings import Settings
+from tests.e2e.conftest import Playbook, sample
+
+ACCOUNT = "sutton"
+
+
+def stack_names(settings: Settings) -> set[str]:
+    client = sessions.of_root(settings, ACCOUNT).client(
+        "cloudformation", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
+    )
+    return {
+        stack["StackName"]
+        for page in client.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+        if stack["StackStatus"] != "DELETE_COMPLETE"
+    }
+
+
+def snapshots(settings: Settings) -> list[str]:
+    client = sessions.of_root(settings, ACCOUNT).client(
+        "rds", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
+    )
+    return [snapshot["DBSnapshotIdentifier"] for snapshot in client.describe_db_snapshots()["DBSnapshots"]]
+
+
+def uploaded(organisation: Organisation) -> Submission:
+    sent = upload(organisation.frontend(ACCOUNT), sample("header.csv"))
+    assert wait_for_result(sent) == "accepted"
+    return sent
+
+
+def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_it(
+    settings: Settings, organisation: Organisation, playbook: Playbook
+) -> None:
+    before = uploaded(organisation)
+    shared = organisation.report(ACCOUNT, before.results_prefix)["shared"]
+    assert organisation.read(READER, shared["bucket"], shared["key"])
+
+    gone = playbook("teardown", "--limit", ACCOUNT)
+    assert gone.returncode == 0, gone.stdout[-4000:]
+    assert stack_names(settings) == set()
+    assert len(snapshots(settings)) == 1
+    assert organisation.refusal(READER, "get_object", Bucket=shared["bucket"], Key=shared["key"])
+
+    again = playbook("teardown", "--limit", ACCOUNT)
+    assert "changed=0" in again.stdout
+
+    back = playbook("site", "--limit", ACCOUNT)
+    assert back.returncode == 0, back.stdout[-4000:]
+    assert organisation.report(ACCOUNT, before.results_prefix)["state"] == "accepted"
+    assert organisation.read(READER, shared["bucket"], shared["key"])
+    uploaded(organisation)
+    pipeline = Principal(ACCOUNT, READER.role)
+    results = organisation.keys(pipeline, organisation.bucket(ACCOUNT, "data-store"), "results/")
+    assert [key for key in results if before.identifier in key], "what was there before is still there"
