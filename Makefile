@@ -9,10 +9,12 @@ export PYTHONDONTWRITEBYTECODE :=
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export UV_NO_PROGRESS := 1
 # Tests and demos see nothing of the person's own AWS settings.
-unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION
+unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION
+unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE AWS_ROLE_ARN
+unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo lint test lock
+.PHONY: help install images sandbox status down reset demo docs lint test lock
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +34,7 @@ $(VENV)/.installed: requirements.lock
 # The checkout is the collection: Ansible finds it through this link.
 $(COLLECTION):
 	@mkdir -p $(dir $@)
-	@ln -sfn $(CURDIR) $@
+	@ln -sfn ../../../.. $@
 
 images: install ## build the images' environments, as the sandbox runs them
 	@$(BIN)/python -m sandbox.runtime.images
@@ -51,6 +53,9 @@ reset: install ## stop the sandbox and empty it
 
 demo: sandbox ## deploy an organisation and three authorities, and send a file through
 	@$(BIN)/python -m sandbox.journey
+
+docs: install ## write what is generated into the documentation
+	@$(BIN)/python docs/role_variables.py
 
 lint: install ## check style, types and templates
 	@tests/lint/run
