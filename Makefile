@@ -37,7 +37,7 @@ $(COLLECTION):
 	@ln -sfn ../../../.. $@
 
 images: install ## build the images' environments, as the sandbox runs them
-	@$(BIN)/python -m sandbox.runtime.images
+	@$(BIN)/python -W "ignore::RuntimeWarning:runpy" -m sandbox.runtime.images
 
 sandbox: images ## start the organisation on this machine
 	@$(BIN)/python -m sandbox start
