@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from sandbox import sessions
@@ -61,6 +62,17 @@ def test_a_rehearsal_on_deployed_accounts_foresees_no_change(
     rehearsal = playbook("site", "--check", "--diff")
     assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
     assert {host: counts["changed"] for host, counts in recap(rehearsal).items()} == dict.fromkeys(ACCOUNTS, 0)
+
+
+def test_a_rehearsal_shows_a_share_that_the_inventory_revokes_for_everybody(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook, tmp_path: Path
+) -> None:
+    everybody = tmp_path / "hosts.yml"
+    everybody.write_text("all: {vars: {platform_share: revoked}}\n")
+    rehearsal = playbook("site", "--check", "-i", str(everybody))
+    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
+    authorities = ACCOUNTS - {"hub"}
+    assert {host: recap(rehearsal)[host]["changed"] for host in authorities} == dict.fromkeys(authorities, 1)
 
 
 def test_a_limit_touches_one_account_only(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:
