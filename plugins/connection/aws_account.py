@@ -194,6 +194,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ class Connection(LocalConnection):  # type: ignore[misc]  # ansible-core has no 
         delegated = variables.get("ansible_delegated_vars") or {}
         for host_variables in (variables, *delegated.values()):
             if "ansible_python_interpreter" not in host_variables and _discovers_python():
-                host_variables["ansible_python_interpreter"] = sys.executable
+                host_variables["ansible_python_interpreter"] = _python_without_blanks()
 
     def get_option(self, option: str, hostvars: dict[str, Any] | None = None) -> object:
         # Ansible takes `~` for the home of the remote user as the password file has it. Without one it is that of the
@@ -341,6 +342,17 @@ class Connection(LocalConnection):  # type: ignore[misc]  # ansible-core has no 
     @staticmethod
     def _provider() -> SessionProvider:
         return SessionProvider(RunCache(run_directory(Path(constants.DEFAULT_LOCAL_TMP))))
+
+
+def _python_without_blanks() -> str:
+    """The Python that runs Ansible. Asynchronous jobs split its path at blanks: such a path gets a plain name."""
+    python = Path(sys.executable)
+    if not any(map(str.isspace, sys.executable)) or not python.is_relative_to(sys.prefix):
+        return sys.executable
+    environment = run_directory(Path(constants.DEFAULT_LOCAL_TMP)) / "environment"
+    with suppress(FileExistsError):
+        environment.symlink_to(sys.prefix)
+    return str(environment / python.relative_to(sys.prefix))
 
 
 def _discovers_python() -> bool:
