@@ -27,9 +27,9 @@ def of_task_role(settings: Settings, role_arn: str) -> boto3.Session:
         verify=str(settings.ca_bundle),
         timeout=_SECONDS,
     )
-    document = answer.json()
     if not answer.ok:
-        raise SessionError(f"No session of {role_arn}: {document['message']}")
+        raise SessionError(f"No session of {role_arn}: {answer.status_code} {answer.text[:300]}")
+    document = answer.json()
     return boto3.Session(
         aws_access_key_id=document["AccessKeyId"],
         aws_secret_access_key=document["SecretAccessKey"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import secrets
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -23,12 +24,14 @@ PATH = "/_sandbox/session"
 def serve(application: Application, settings: Settings) -> Application:
     """*application*, and `GET /_sandbox/session?role=<arn>` with the control token as bearer."""
     token = secrets.token_urlsafe(32)
-    settings.control_token.write_text(token)
-    settings.control_token.chmod(0o600)
+    settings.control_token.unlink(missing_ok=True)
+    with os.fdopen(os.open(settings.control_token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(token)
     expected = f"Bearer {token}".encode()
 
     async def served(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH:
+        # Over TLS alone: what browsers use has no business here.
+        if scope["type"] != "http" or scope["scheme"] != "https" or scope["path"] != PATH:
             await application(scope, receive, send)
             return
         given = dict(scope["headers"]).get(b"authorization", b"")

@@ -59,7 +59,8 @@ def _with_cluster(shipped: Any) -> Any:  # noqa: ANN401 - the emulator's own fun
     def request_tag_context(service: str, action: str, body: bytes, *rest: Any) -> dict[str, Any]:  # noqa: ANN401
         context: dict[str, Any] = shipped(service, action, body, *rest)
         if service == "ecs":
-            context["ecs:cluster"] = _arn("cluster", _last(_content(body).get("cluster") or "default"))
+            cluster = _content(body).get("cluster") or "default"
+            context["ecs:cluster"] = cluster if cluster.startswith("arn:") else _arn("cluster", cluster)
         return context
 
     return request_tag_context
@@ -67,21 +68,23 @@ def _with_cluster(shipped: Any) -> Any:  # noqa: ANN401 - the emulator's own fun
 
 def resource_arn(action: str, request: dict[str, Any]) -> str:
     """The resource that the policy of the caller is matched with; of several, the first."""
-    cluster = _last(request.get("cluster") or "default")
+    cluster = _name(request.get("cluster") or "default")
     if action in _NO_RESOURCE:
         return "*"
     if action in ("RunTask", "StartTask"):
-        family_and_revision = find("ministack.services.ecs._resolve_td_key")(request.get("taskDefinition", ""))
-        return _arn("task-definition", str(family_and_revision))
+        named = request.get("taskDefinition", "")
+        if named.startswith("arn:"):
+            return str(named)
+        return _arn("task-definition", str(find("ministack.services.ecs._resolve_td_key")(named)))
     for named, kind in (("task", "task"), ("tasks", "task"), ("service", "service"), ("services", "service")):
         if value := _first(request.get(named)):
-            return _arn(kind, f"{cluster}/{_last(value)}")
+            return value if value.startswith("arn:") else _arn(kind, f"{cluster}/{value}")
     if name := request.get("serviceName"):
         return _arn("service", f"{cluster}/{name}")
     if arn := request.get("resourceArn"):
         return str(arn)
     if name := _first(request.get("clusterName") or request.get("clusters") or request.get("cluster")):
-        return _arn("cluster", _last(name))
+        return name if name.startswith("arn:") else _arn("cluster", name)
     return "*"
 
 
@@ -95,7 +98,7 @@ def _first(value: Any) -> str:  # noqa: ANN401 - as a request has it
     return chosen if isinstance(chosen, str) else ""
 
 
-def _last(name_or_arn: str) -> str:
+def _name(name_or_arn: str) -> str:
     return name_or_arn.rpartition("/")[2]
 
 
