@@ -33,7 +33,8 @@ def left() -> list[str]:
 def _sandbox_of_the_person() -> set[int]:
     """Pids of the sandbox in .sandbox, its tasks and databases."""
     state = ROOT / ".sandbox"
-    recorded = [read_pid_file(path) for path in [state / "emulator.pid", *state.glob("processes/**/*")] if path.is_file()]
+    files = [state / "emulator.pid", *state.glob("processes/**/*")]
+    recorded = [read_pid_file(path) for path in files if path.is_file()]
     theirs = set()
     for identity in recorded:
         with suppress(psutil.NoSuchProcess):
