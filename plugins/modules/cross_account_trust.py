@@ -1,0 +1,432 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module `cross_account_trust`."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cross_account_trust
+version_added: 0.1.0
+author: localgov.platform contributors
+short_description: Let roles of an organisational unit reach a resource, or no longer
+description:
+  - Keeps statements of its own in the policy of an S3 bucket, ECR repository, KMS key, Secrets Manager secret, SNS
+    topic or SQS queue, or in the trust policy of an IAM role. All other statements stay as they are.
+  - Each statement has two locks. The caller's account must be in the organisational unit, and the caller must be one of
+    the roles. A task that lacks a lock, or has one that would not hold, is refused and nothing is written.
+  - The roles need not exist. Trust works from the moment at which a role is made, and survives its deletion.
+  - With O(state=absent) it takes out what it has put in. That needs no more than an identity of the resource's own
+    account, and takes effect for sessions that exist already.
+options:
+  resource:
+    description: The ARN of the resource, or its name together with O(resource_type).
+    type: str
+    required: true
+  resource_type:
+    description: What O(resource) is. Needed when that is a name.
+    type: str
+    choices:
+      - s3_bucket
+      - ecr_repository
+      - kms_key
+      - secretsmanager_secret
+      - sns_topic
+      - sqs_queue
+      - iam_role
+  state:
+    description:
+      - With V(present), the statements are as the other options say.
+      - With V(absent), there are none with this O(sid); only O(resource), O(resource_type), O(sid) and
+        O(include_encryption_key) are looked at. A resource that is not there is no error then.
+    type: str
+    choices: [present, absent]
+    default: present
+  sid:
+    description:
+      - What the Sids of the statements begin with, in letters and digits. They end in what each is for, such as
+        C(LocalgovRead).
+      - It tells these statements from all others. Two tasks with the same O(sid) on one resource replace each other's
+        statements; give each recipient one.
+    type: str
+    default: Localgov
+  access:
+    description:
+      - What is let in, by name.
+      - V(list) lists a bucket; V(read) lists and reads a bucket, or reads a secret.
+      - V(pull) pulls images of a repository.
+      - V(decrypt) decrypts with a key.
+      - V(publish) and V(subscribe) are for a topic, V(send) and V(receive) for a queue.
+      - V(assume) assumes a role.
+      - Needed unless there are O(actions).
+    type: str
+    choices: [assume, decrypt, list, publish, pull, read, receive, send, subscribe]
+  actions:
+    description:
+      - What is let in, action by action, such as C(s3:GetObjectTagging).
+      - Without wildcards, and without actions by which the roles could let themselves in again after they were shut
+        out, such as C(s3:PutBucketPolicy) or C(kms:CreateGrant).
+    type: list
+    elements: str
+  organisation_id:
+    description: The AWS organisation, such as V(o-a1b2c3d4e5). Needed unless O(state=absent).
+    type: str
+  organisational_unit_paths:
+    description:
+      - The organisational units, from the organisation over its root down to the unit. Needed unless O(state=absent).
+      - A path that ends in C(/*), such as V(o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*), includes the units below. One that
+        ends in C(/) means accounts right in the unit.
+    type: list
+    elements: str
+  role_patterns:
+    description:
+      - Names of roles, with wildcards, such as V(localgov-*-execution). Roles of such a name are let in from every
+        account of the unit, the resource's own included.
+      - With an account, as in V(arn:aws:iam::111122223333:role/localgov-*), only those of that account.
+      - This or O(role_arns) is needed unless O(state=absent).
+    type: list
+    elements: str
+  role_arns:
+    description: ARNs of roles, without wildcards.
+    type: list
+    elements: str
+  expires:
+    description:
+      - When the trust ends by itself, as a time with its zone or as a date, which means its beginning in UTC.
+      - The statements stay after that time, and let nobody in.
+    type: str
+  prefixes:
+    description:
+      - Folders of a bucket, such as V(ssda903) or V(ssda903/2026), to which the trust is limited. Without it the whole
+        bucket is meant.
+      - Whoever lists the bucket then has to ask for one of the folders, with its slash.
+    type: list
+    elements: str
+  include_encryption_key:
+    description:
+      - For a bucket that encrypts with a KMS key by default, let the roles have S3 decrypt what they may read, by
+        statements with the same O(sid) in the key's policy. They hold for this bucket only.
+      - With O(state=absent), the bucket is closed first, then the key.
+      - It needs permission to see the bucket's encryption, and to change the key's policy where there is such a key.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    description: Predicts the policy.
+  diff_mode:
+    support: full
+    description: Shows this module's own statements before and after.
+requirements:
+  - python >= 3.11
+notes:
+  - AWS writes a policy as a whole, without any condition on what it was. This module therefore reads it right before it
+    writes, puts its statements into what it finds, and reads again until both its own and all other statements are
+    seen. What remains is the time of a single call, in which another writer's change may be lost.
+  - A bucket, repository or key with C(Principal) V(*) is reported as public by scanners that do not weigh conditions.
+    S3's own Block Public Access weighs them, and lets the statements pass.
+  - The role of another account needs a policy of its own that allows the same actions.
+  - Permissions that the task's identity needs, each for its kind of resource only - C(s3:GetBucketPolicy),
+    C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetEncryptionConfiguration); C(ecr:GetRepositoryPolicy),
+    C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); C(kms:DescribeKey), C(kms:GetKeyPolicy),
+    C(kms:PutKeyPolicy); C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy),
+    C(secretsmanager:DeleteResourcePolicy); C(sns:GetTopicAttributes), C(sns:SetTopicAttributes); C(sqs:GetQueueUrl),
+    C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy).
+  - A bucket's key is the one by which it encrypts now. If objects are still encrypted with a former key, trust that one
+    by a task of its own, with O(access=decrypt).
+  - When an IAM role has no other statement, O(state=absent) leaves one that denies everybody, since a role cannot be
+    without a trust policy. An SNS topic gets back the policy of a new topic.
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+- name: Let the organisation's pipeline read what this authority shares
+  localgov.platform.cross_account_trust:
+    resource: localgov-012345670123-shared
+    resource_type: s3_bucket
+    access: read
+    organisation_id: o-a1b2c3d4e5
+    organisational_unit_paths: [o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*]
+    role_arns: [arn:aws:iam::200000000001:role/localgov-run-task]
+
+- name: Share one dataset, until a date
+  localgov.platform.cross_account_trust:
+    resource: localgov-012345670123-shared
+    resource_type: s3_bucket
+    sid: Research
+    access: read
+    prefixes: [ssda903]
+    expires: "2027-03-31"
+    organisation_id: o-a1b2c3d4e5
+    organisational_unit_paths: [o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*]
+    role_arns: [arn:aws:iam::200000000001:role/research]
+
+- name: Revoke it
+  localgov.platform.cross_account_trust:
+    resource: localgov-012345670123-shared
+    resource_type: s3_bucket
+    sid: Research
+    state: absent
+
+- name: Let the services of all members pull an image
+  localgov.platform.cross_account_trust:
+    resource: arn:aws:ecr:eu-west-2:200000000001:repository/localgov/frontend
+    access: pull
+    organisation_id: o-a1b2c3d4e5
+    organisational_unit_paths: [o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*]
+    role_patterns: [localgov-*-execution]
+"""
+
+RETURN = r"""
+resource:
+  description: ARN of the resource.
+  returned: always
+  type: str
+  sample: arn:aws:s3:::localgov-012345670123-shared
+policy:
+  description: The whole policy, as it is now or in check mode would be. Empty when there is none.
+  returned: always
+  type: dict
+statements:
+  description: The statements of this O(sid) in it.
+  returned: always
+  type: list
+  elements: dict
+encryption_key:
+  description: The same of the key by which the bucket encrypts.
+  returned: when the resource is a bucket with a key of its own, and O(include_encryption_key) is true
+  type: dict
+  contains:
+    resource:
+      description: ARN of the key.
+      type: str
+    policy:
+      description: The whole policy of the key.
+      type: dict
+    statements:
+      description: The statements of this O(sid) in it.
+      type: list
+      elements: dict
+"""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.localgov.platform.plugins.module_utils import _policy_stores as stores
+from ansible_collections.localgov.platform.plugins.module_utils import _policy_trust as trusts
+from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
+    Change,
+    closed,
+    owned,
+    with_statements,
+)
+from ansible_collections.localgov.platform.plugins.module_utils._policy_exchange import Outcome, Task, carry_out
+from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import (
+    KINDS,
+    RefusedError,
+    Resource,
+    resource_of,
+)
+
+_TRY_AGAIN = [
+    "DependencyTimeoutException",
+    "InternalServiceError",
+    "KMSInternalException",
+    "ServerException",
+    "SlowDown",
+]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(
+        argument_spec=_argument_spec(), mutually_exclusive=[("access", "actions")], supports_check_mode=True
+    )
+    try:
+        result = _present(module) if module.params["state"] == "present" else _absent(module)
+    except RefusedError as refused:
+        module.fail_json(msg=str(refused))
+    except AnsibleAWSError as error:
+        module.fail_json_aws_error(error)
+    module.exit_json(**result)
+
+
+def _argument_spec() -> dict[str, dict[str, Any]]:
+    accesses = {access for presets in trusts.PRESETS.values() for access in presets}
+    return {
+        "resource": {"type": "str", "required": True},
+        "resource_type": {"type": "str", "choices": list(KINDS)},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "sid": {"type": "str", "default": "Localgov"},
+        "access": {"type": "str", "choices": sorted(accesses)},
+        "actions": {"type": "list", "elements": "str"},
+        "organisation_id": {"type": "str"},
+        "organisational_unit_paths": {"type": "list", "elements": "str"},
+        "role_patterns": {"type": "list", "elements": "str"},
+        "role_arns": {"type": "list", "elements": "str"},
+        "expires": {"type": "str"},
+        "prefixes": {"type": "list", "elements": "str"},
+        "include_encryption_key": {"type": "bool", "default": True},
+    }
+
+
+# --- What is done ---
+
+
+def _present(module: AnsibleAWSModule) -> dict[str, Any]:
+    """All changes are found possible before the first is made. The key opens first, so that who can list can read."""
+    trust = _trust(module)
+    trusts.check(trust)
+    if trusts.has_expired(trust, datetime.now(UTC)):
+        module.warn(f"expires {trust.expires} is past: the statements of sid '{trust.sid}' let nobody in.")
+    resource = _resource(module)
+    tasks = [_opening(module, resource, trust.sid, trusts.wanted_statements(trust, resource))]
+    key = _encryption_key(module, resource)
+    if key is not None:
+        wanted = trusts.key_statements(trust, resource, key.resource)
+        if wanted and key.obstacle:
+            raise RefusedError(f"The {resource.label} encrypts with the {key.resource.label}, {key.obstacle}")
+        if not key.obstacle:
+            tasks.insert(0, _opening(module, key.resource, trust.sid, wanted))
+    planned = [(task, task.plan()) for task in tasks]
+    return _result(resource, [_made(module, task, change) for task, change in planned])
+
+
+def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
+    """The resource is closed before its key is looked for: no trouble with the key keeps a bucket open."""
+    sid = module.params["sid"]
+    trusts.check_sid(sid)
+    resource = _named(module)
+    try:
+        resource = stores.located(_client(module, resource), resource)
+        task = _closing(module, resource, sid)
+        outcomes = [_made(module, task, task.plan())]
+    except stores.ResourceMissingError:
+        return _result(resource, [])
+    try:
+        outcomes += _key_closed(module, resource, sid)
+    except (RefusedError, AnsibleAWSError) as error:
+        raise RefusedError(
+            f"The {resource.label} is closed to sid '{sid}', so nobody reads it by that. But the key with which it "
+            f"encrypts was not looked through: {error}"
+        ) from error
+    return _result(resource, outcomes)
+
+
+def _key_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Outcome]:
+    try:
+        key = _encryption_key(module, bucket)
+        if key is None or key.obstacle:
+            return []
+        task = _closing(module, key.resource, sid)
+        return [_made(module, task, task.plan())]
+    except stores.ResourceMissingError:
+        return []  # a key that is gone opens nothing
+
+
+def _opening(module: AnsibleAWSModule, resource: Resource, sid: str, wanted: list[trusts.Statement]) -> Task:
+    store = stores.store_of(_client(module, resource), resource)
+    return Task(store, lambda policy: with_statements(policy, wanted, sid), sid)
+
+
+def _closing(module: AnsibleAWSModule, resource: Resource, sid: str) -> Task:
+    store = stores.store_of(_client(module, resource), resource)
+    return Task(store, lambda policy: closed(policy, resource, sid), sid)
+
+
+def _made(module: AnsibleAWSModule, task: Task, planned: Change) -> Outcome:
+    """What came of a task, or in check mode what would."""
+    if module.check_mode or not planned.is_needed:
+        return Outcome(task.store.resource, planned)
+    outcome = carry_out(task, planned)
+    for warning in outcome.warnings:
+        module.warn(warning)
+    return outcome
+
+
+def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
+    """The module's return value; without an outcome there is no such resource."""
+    result: dict[str, Any] = {
+        "changed": any(outcome.change.is_needed for outcome in outcomes),
+        "resource": resource.arn,
+        "policy": {},
+        "statements": [],
+        "diff": [_difference(outcome) for outcome in outcomes],
+    }
+    for outcome in outcomes:
+        found = {
+            "resource": outcome.resource.arn,
+            "policy": outcome.change.after or {},
+            "statements": owned(outcome.change.after, outcome.change.sid),
+        }
+        result.update(found if outcome.resource == resource else {"encryption_key": found})
+    return result
+
+
+def _difference(outcome: Outcome) -> dict[str, Any]:
+    header = f"{outcome.resource.arn} (sid {outcome.change.sid})"
+    return {"before_header": header, "after_header": header, **outcome.change.difference}
+
+
+# --- What it is done to ---
+
+
+def _trust(module: AnsibleAWSModule) -> trusts.Trust:
+    def listed(name: str) -> tuple[str, ...]:
+        return tuple(module.params[name] or ())
+
+    return trusts.Trust(
+        sid=module.params["sid"],
+        access=module.params["access"],
+        actions=listed("actions"),
+        organisation_id=module.params["organisation_id"],
+        organisational_unit_paths=listed("organisational_unit_paths"),
+        role_patterns=listed("role_patterns"),
+        role_arns=listed("role_arns"),
+        expires=module.params["expires"],
+        prefixes=listed("prefixes"),
+    )
+
+
+def _resource(module: AnsibleAWSModule) -> Resource:
+    resource = _named(module)
+    return stores.located(_client(module, resource), resource)
+
+
+def _named(module: AnsibleAWSModule) -> Resource:
+    """The resource by its name in the account of the task's identity."""
+    client = module.client("sts", retry_decorator=_retry())
+    identity = stores.guarded("find the account of this task", lambda: client.get_caller_identity(aws_retry=True))
+    return resource_of(
+        module.params["resource"],
+        module.params["resource_type"],
+        account=identity["Account"],
+        region=module.region or "",
+        partition=identity["Arn"].split(":")[1],
+    )
+
+
+def _encryption_key(module: AnsibleAWSModule, resource: Resource) -> stores.EncryptionKey | None:
+    if resource.type != "s3_bucket" or not module.params["include_encryption_key"]:
+        return None
+    return stores.encryption_key(_client(module, resource), partial(_client, module), resource)
+
+
+def _client(module: AnsibleAWSModule, resource: Resource) -> stores.Client:
+    """A client of the resource's service, in the resource's region."""
+    where = {"region": resource.region} if resource.region else {}
+    return module.client(resource.kind.service, retry_decorator=_retry(), **where)
+
+
+def _retry() -> Any:  # noqa: ANN401 - amazon.aws has no types
+    return AWSRetry.jittered_backoff(retries=6, delay=1, max_delay=10, catch_extra_error_codes=_TRY_AGAIN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ruff: noqa: ANN401  arguments of modules, and what they return, are of any type
+"""The module in playbooks: four beats for each kind of resource, and what it leaves of other statements."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.trust.conftest import Playbook
+from tests.integration.trust.resources import MAKERS, Made, make_bucket, make_role
+from tests.sandbox.conftest import Sandbox, policy
+
+KINDS = list(MAKERS)
+
+
+def beats(arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """Check, do, check again, do again."""
+    return [{**arguments, "_check": check} for check in (True, False, True, False)]
+
+
+def present(made: Made, locks: dict[str, Any], **more: Any) -> dict[str, Any]:
+    named = {"resource": made.reference, "resource_type": made.resource_type}
+    return {**named, "access": made.access, **locks, **more}
+
+
+def absent(made: Made, **more: Any) -> dict[str, Any]:
+    return {"resource": made.reference, "resource_type": made.resource_type, "state": "absent", **more}
+
+
+def sids(document: dict[str, Any] | None) -> list[str]:
+    return [statement.get("Sid", "") for statement in (document or {}).get("Statement", [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_changes_once_and_check_mode_says_so_before(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any], kind: str
+) -> None:
+    made = MAKERS[kind](sandbox, unique)
+    made.write(policy(made.others))
+    before = made.read()
+
+    results = playbook.run(*beats(present(made, locks)), *beats(absent(made)))
+    assert [result["changed"] for result in results] == [True, True, False, False] * 2
+
+    check, do, check_again, do_again = results[:4]
+    assert check["policy"] == do["policy"] == check_again["policy"] == do_again["policy"]
+    assert do["resource"] == made.arn
+    assert do["policy"]["Statement"][0] == made.others, "the other's statement was rewritten"
+    assert do["diff"][0]["before"] == []
+    assert do["diff"][0]["after"] == do["statements"]
+    assert do["statements"] == do["policy"]["Statement"][1:]
+    assert do["statements"]
+    assert do_again["diff"][0]["before"] == do_again["diff"][0]["after"]
+
+    check, do, check_again, do_again = results[4:]
+    assert check["policy"] == do["policy"] == check_again["policy"] == do_again["policy"] == made.read() == before
+
+
+@pytest.mark.parametrize("kind", ["s3_bucket", "ecr_repository", "secretsmanager_secret", "sns_topic", "sqs_queue"])
+def test_a_resource_without_a_policy_has_none_again_afterwards(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any], kind: str
+) -> None:
+    made = MAKERS[kind](sandbox, unique)
+    before = made.read()
+    opened, closed = playbook.run(present(made, locks), absent(made))
+    assert opened["changed"] is closed["changed"] is True
+    assert sids(opened["policy"])[-1].startswith("Localgov")
+    assert made.read() == before
+
+
+def test_a_topic_that_has_only_ours_gets_the_policy_of_a_new_topic(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = MAKERS["sns_topic"](sandbox, unique)
+    new = made.read()
+    (opened,) = playbook.run(present(made, locks))
+    made.write(policy(*opened["statements"]))
+    playbook.run(absent(made))
+    assert new is not None
+    assert made.read() == {**new, "Statement": made.read()["Statement"]}  # type: ignore[index]
+    assert sids(made.read()) == sids(new) == ["__default_statement_ID"]
+
+
+def test_a_role_that_trusts_nobody_else_is_closed_and_can_be_opened_again(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = make_role(sandbox, unique)
+    (opened,) = playbook.run(present(made, locks))
+    made.write(policy(*opened["statements"]))
+    *_, again, reopened = playbook.run(absent(made), absent(made), present(made, locks))
+    assert again["changed"] is False
+    assert again["statements"][0]["Effect"] == "Deny"
+    assert reopened["statements"] == opened["statements"]
+    assert sids(made.read()) == ["LocalgovAssume"]
+
+
+def test_two_recipients_of_a_bucket_are_told_apart_by_their_sids(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = make_bucket(sandbox, unique)
+    pipeline = present(made, locks)
+    research = present(made, locks, sid="LocalgovResearch", prefixes=["ssda903"], expires="2999-01-01")
+    _, both, one = playbook.run(pipeline, research, absent(made))
+    assert sids(both["policy"]) == ["LocalgovList", "LocalgovRead", "LocalgovResearchList", "LocalgovResearchRead"]
+    assert sids(one["policy"]) == ["LocalgovResearchList", "LocalgovResearchRead"]
+    assert one["policy"]["Statement"] == both["policy"]["Statement"][2:]
+
+
+def test_what_somebody_changed_in_our_statement_is_put_right_and_shown(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = make_bucket(sandbox, unique)
+    (opened,) = playbook.run(present(made, locks))
+    widened = json.loads(json.dumps(opened["policy"]))
+    del widened["Statement"][1]["Condition"]["ArnLike"]
+    made.write(json.dumps(widened))
+    (mended,) = playbook.run(present(made, locks))
+    assert mended["changed"] is True
+    assert made.read() == opened["policy"]
+    assert mended["diff"][0]["before"] == widened["Statement"]
+    assert mended["diff"][0]["after"] == opened["statements"]
+
+
+def test_a_bucket_that_encrypts_with_a_key_is_opened_and_closed_with_its_key(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    bucket = make_bucket(sandbox, unique)
+    key = MAKERS["kms_key"](sandbox, unique)
+    untouched = key.read()
+    encrypt(sandbox, unique, KMSMasterKeyID=key.arn)
+
+    results = playbook.run(*beats(present(bucket, locks)))
+    assert [result["changed"] for result in results] == [True, True, False, False]
+    do = results[1]
+    assert do["encryption_key"]["resource"] == key.arn
+    assert do["encryption_key"]["policy"] == key.read() != untouched
+    (statement,) = do["encryption_key"]["statements"]
+    assert statement["Sid"] == "LocalgovDecrypt"
+    assert statement["Condition"]["StringEquals"]["kms:ViaService"] == "s3.eu-west-2.amazonaws.com"
+    assert statement["Condition"]["StringLike"] == {
+        "kms:EncryptionContext:aws:s3:arn": [bucket.arn, f"{bucket.arn}/*"],
+    }
+    assert [difference["after_header"].split()[0] for difference in do["diff"]] == [key.arn, bucket.arn]
+
+    results = playbook.run(*beats(absent(bucket)))
+    assert [result["changed"] for result in results] == [True, True, False, False]
+    assert bucket.read() is None
+    assert key.read() == untouched
+
+
+def encrypt(sandbox: Sandbox, bucket: str, **by_key: str) -> None:
+    sandbox.client("s3", sandbox.root("camden")).put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", **by_key}}]
+        },
+    )
+
+
+def test_no_trouble_with_the_key_opens_a_bucket_or_keeps_it_open(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    bucket, key = make_bucket(sandbox, unique), MAKERS["kms_key"](sandbox, unique)
+    encrypt(sandbox, unique, KMSMasterKeyID=key.arn)
+    deny = {"Effect": "Deny", "Action": "kms:GetKeyPolicy", "Resource": key.arn}
+    iam = sandbox.client("iam", sandbox.root("camden"))
+
+    def deny_key() -> None:
+        iam.put_role_policy(RoleName="localgov-deploy", PolicyName=unique, PolicyDocument=policy(deny))
+
+    deny_key()
+    try:
+        (opened,) = playbook.run({**present(bucket, locks), "_fails": True})
+        assert "needs kms:GetKeyPolicy" in opened["msg"]
+        assert bucket.read() is None
+        iam.delete_role_policy(RoleName="localgov-deploy", PolicyName=unique)
+        playbook.run(present(bucket, locks))
+        assert sids(bucket.read()) == ["LocalgovList", "LocalgovRead"]
+        deny_key()
+        (closed,) = playbook.run({**absent(bucket), "_fails": True})
+    finally:
+        iam.delete_role_policy(RoleName="localgov-deploy", PolicyName=unique)
+    assert "is closed to sid 'Localgov'" in closed["msg"]
+    assert "needs kms:GetKeyPolicy" in closed["msg"]
+    assert bucket.read() is None
+    (again,) = playbook.run(absent(bucket))
+    assert again["changed"] is True
+    assert "LocalgovDecrypt" not in sids(key.read())
+
+
+def test_a_bucket_that_encrypts_with_the_key_of_aws_is_not_opened_to_readers_who_could_not_read(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    bucket = make_bucket(sandbox, unique)
+    encrypt(sandbox, unique)
+    reading, listing, closing = playbook.run(
+        {**present(bucket, locks), "_fails": True}, present(bucket, locks, access="list"), absent(bucket)
+    )
+    assert "which AWS keeps for this account alone" in reading["msg"]
+    assert listing["changed"] is closing["changed"] is True
+    assert bucket.read() is None
+
+
+def test_what_is_refused_writes_nothing_and_says_why(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = make_bucket(sandbox, unique)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"organisation_id": None}, "lacks the organisation's (organisation_id)"),
+        ({"organisational_unit_paths": []}, "lacks the organisation's (organisational_unit_paths)"),
+        ({"role_patterns": []}, "lacks the role's (role_patterns or role_arns)"),
+        ({"role_patterns": ["*"]}, "it is no lock"),
+        ({"access": "pull"}, "it takes list or read"),
+        ({"resource": "arn:aws:s3:::x/y"}, "is not the ARN of a resource"),
+        ({"resource": unique, "resource_type": None}, "give resource_type as well"),
+        ({"resource": f"{unique}-nowhere"}, f"There is no S3 bucket {unique}-nowhere of account 012345670123"),
+    ]
+    results = playbook.run(*({**present(made, locks), **change, "_fails": True} for change, _ in cases))
+    for (change, message), result in zip(cases, results, strict=True):
+        assert result["failed"], change
+        assert message in result["msg"], change
+    assert made.read() is None
+
+
+def test_a_resource_that_is_gone_needs_no_revoking(playbook: Playbook, unique: str) -> None:
+    (result,) = playbook.run({"resource": unique, "resource_type": "s3_bucket", "state": "absent"})
+    assert result["changed"] is False
+    assert result["policy"] == {}
+
+
+def test_a_refusal_of_aws_names_account_resource_and_permission(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = MAKERS["sqs_queue"](sandbox, unique)
+    deny = {"Effect": "Deny", "Action": "sqs:SetQueueAttributes", "Resource": made.arn}
+    iam = sandbox.client("iam", sandbox.root("camden"))
+    iam.put_role_policy(RoleName="localgov-deploy", PolicyName=unique, PolicyDocument=policy(deny))
+    try:
+        (result,) = playbook.run({**present(made, locks), "_fails": True})
+    finally:
+        iam.delete_role_policy(RoleName="localgov-deploy", PolicyName=unique)
+    assert f"SQS queue {unique} of account 012345670123" in result["msg"]
+    assert f"needs sqs:SetQueueAttributes on {made.arn}" in result["msg"]
+    assert "Traceback" not in result["msg"]
+    assert made.read() is None
+
+
+def test_a_policy_of_another_account_is_not_looked_for_there(playbook: Playbook, locks: dict[str, Any]) -> None:
+    arn = "arn:aws:ecr:eu-west-2:200000000001:repository/localgov/frontend"
+    (result,) = playbook.run({"resource": arn, "access": "pull", **locks, "_fails": True})
+    assert "belongs to account 200000000001, but this task runs as account 012345670123" in result["msg"]
