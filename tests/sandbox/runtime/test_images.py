@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images are projects: named in images.yml, described by their Dockerfile, built once."""
+"""Images by name: what a reference says, what a Dockerfile says, and what images.yml knows without a registry."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from sandbox import settings as sandbox_settings
-from sandbox.runtime import dockerfile, images
+from sandbox.runtime import dockerfile, environments, images
 from sandbox.runtime.images import Reference
 from sandbox.settings import Settings
 
@@ -96,54 +97,97 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) 
         dockerfile.read(path, "web")
 
 
-def test_an_image_that_is_not_built_says_how_to_build_it(checkout: Settings) -> None:
-    with pytest.raises(images.ImageError, match=r"python -m sandbox\.runtime\.images"):
-        images.find(checkout, "localgov/one:1")
-
-
-def test_a_project_is_built_once_and_again_when_its_lock_changes(checkout: Settings) -> None:
-    project = checkout.root / "files" / "one"
-    (project / "pyproject.toml").write_text(
-        '[project]\nname = "one"\nversion = "1"\n[build-system]\nrequires = []\n'
-        'build-backend = "backend"\nbackend-path = ["."]\n',
+def test_the_user_and_the_copies_of_a_stage_are_known_with_where_they_come_from(tmp_path: Path) -> None:
+    path = tmp_path / "Dockerfile"
+    path.write_text(
+        "FROM python:3.11 AS builder\nCOPY requirements.lock .\nFROM python:3.11\nWORKDIR /app\nUSER 10001:10001\n"
+        'COPY --chown=1:1 src src\nCOPY --from=Builder --link ["/opt/my venv", "/opt/venv/"]\n',
         encoding="utf-8",
     )
-    (project / "backend.py").write_text(BACKEND, encoding="utf-8")
-    (project / "requirements.lock").write_text("", encoding="utf-8")
-    assert images.build(checkout) == ["files/one"]
-    assert images.build(checkout) == []
+    stages = dockerfile.stages(path)
+    assert stages["builder"].copies == (dockerfile.Copy(("requirements.lock",), "/"),)
+    assert stages[""].user == "10001:10001"
+    assert stages[""].copies == (
+        dockerfile.Copy(("src",), "/app/src"),
+        dockerfile.Copy(("/opt/my venv",), "/opt/venv/", "builder"),
+    )
+
+
+def test_an_image_of_ecr_that_was_not_pulled_is_not_run_from_the_sources(checkout: Settings) -> None:
+    reference = "200000000001.dkr.ecr.eu-west-2.amazonaws.com/localgov/one:1"
+    with pytest.raises(images.ImageError, match="has not been pulled"):
+        images.find(checkout, reference)
+
+
+def test_a_name_without_a_registry_runs_the_project_as_an_image_of_its_own(checkout: Settings) -> None:
+    project = checkout.root / "files" / "one"
+    (project / "Dockerfile").write_text(
+        'FROM python:3.11\nWORKDIR /app\nCOPY src /app/\nCMD ["/app/main.py"]\n', encoding="utf-8"
+    )
+    (project / "src").mkdir()
+    (project / "src" / "main.py").write_text("first", encoding="utf-8")
+    (checkout.root / "sandbox" / "images.yml").write_text(
+        yaml.safe_dump({"localgov/one": {"project": "files/one", "environment": {"AT": "{project}/x"}}}),
+        encoding="utf-8",
+    )
     image = images.find(checkout, "localgov/one:1")
-    assert image.folder == project
-    assert image.environment["AT"] == f"{project}/x"
-    assert (image.search_path[0] / "python").is_file()
-    (project / "requirements.lock").write_text("# changed\n", encoding="utf-8")
-    assert images.build(checkout) == ["files/one"]
+    assert image.folder is not None
+    assert image.folder.is_relative_to(checkout.state)
+    assert image.command == (f"{image.folder}/main.py",)
+    assert image.environment["AT"] == f"{image.folder}/x"
+    (project / "src" / "main.py").write_text("second", encoding="utf-8")
+    assert (image.folder / "main.py").read_text(encoding="utf-8") == "first"
+    changed = images.find(checkout, "localgov/one:1")
+    assert changed.folder is not None
+    assert (changed.folder / "main.py").read_text(encoding="utf-8") == "second"
 
 
-def test_a_project_without_a_lock_is_not_built_from_whatever_is_newest(checkout: Settings) -> None:
-    (checkout.root / "files" / "one" / "pyproject.toml").write_text('[project]\nname = "one"\n', encoding="utf-8")
-    with pytest.raises(images.ImageError, match=r"requirements\.lock"):
-        images.build(checkout)
+def test_what_a_lock_file_locks_is_built_once_and_again_when_the_lock_changes(checkout: Settings) -> None:
+    project = checkout.root / "files" / "one"
+    lock = project / "requirements.lock"
+    lock.write_text("", encoding="utf-8")
+    first = environments.python(checkout, project)
+    assert first is not None
+    assert (first / "bin" / "python").is_file()
+    (first / "mark").touch()
+    assert environments.python(checkout, project) == first
+    assert (first / "mark").exists()
+    lock.write_text("# changed\n", encoding="utf-8")
+    assert environments.python(checkout, project) != first
+
+
+def test_an_environment_whose_building_was_cut_short_is_built_again(checkout: Settings) -> None:
+    project = checkout.root / "files" / "one"
+    (project / "requirements.lock").write_text("", encoding="utf-8")
+    made = environments.python(checkout, project)
+    assert made is not None
+    (made / "complete").unlink()
+    (made / "bin" / "python").unlink()
+    assert environments.python(checkout, project) == made
+    assert (made / "bin" / "python").is_file()
+
+
+def test_a_lock_that_cannot_be_installed_says_what_failed(checkout: Settings) -> None:
+    project = checkout.root / "files" / "one"
+    (project / "requirements.lock").write_text("no-hash-for-this==1\n", encoding="utf-8")
+    with pytest.raises(environments.EnvironmentBuildError, match="--require-hashes"):
+        environments.python(checkout, project)
+
+
+def test_environments_that_nothing_has_used_for_weeks_are_removed(checkout: Settings) -> None:
+    project = checkout.root / "files" / "one"
+    made = []
+    for content in ("# old\n", "# new\n"):
+        (project / "requirements.lock").write_text(content, encoding="utf-8")
+        folder = environments.python(checkout, project)
+        assert folder is not None
+        made.append(folder)
+        os.utime(folder / "complete", (0, 0))
+    environments.prune(checkout, {made[1]})
+    assert [folder.exists() for folder in made] == [False, True]
 
 
 def test_every_image_of_this_repository_is_named_with_a_project_below_files() -> None:
     content = yaml.safe_load((sandbox_settings.ROOT / "sandbox" / "images.yml").read_text(encoding="utf-8"))
     assert set(content) == {"localgov/frontend", "localgov/dagit", "localgov/daemon", "localgov/code-server"}
     assert all(entry["project"].startswith("files/") for entry in content.values())
-
-
-# The smallest backend that can install a project in place: nothing has to be fetched for this test.
-BACKEND = """
-import zipfile
-
-def get_requires_for_build_editable(settings=None):
-    return []
-
-def build_editable(folder, settings=None, metadata=None):
-    name = "one-1-py3-none-any.whl"
-    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
-        wheel.writestr("one-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: one\\nVersion: 1\\n")
-        wheel.writestr("one-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr("one-1.dist-info/RECORD", "")
-    return name
-"""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import textwrap
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -173,29 +172,6 @@ def test_an_image_that_nothing_is_known_of_says_where_to_name_it(camden: Account
     assert "sandbox/images.yml" in task["stoppedReason"]
 
 
-def test_an_image_of_another_account_is_pulled_only_if_its_repository_lets_the_execution_role(
-    machine: Sandbox, camden: Account, unique: str
-) -> None:
-    hub = account(machine, "hub")
-    ecr = hub.client("ecr")
-    ecr.create_repository(repositoryName="test/python")
-    try:
-        image = f"{hub.id}.dkr.ecr.{machine.description['region']}.amazonaws.com/test/python:1"
-        rights = {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}
-        definition = camden.define("print('pulled')", image=image, executionRoleArn=camden.role(unique, rights))
-        refused = camden.ended(camden.run(definition))
-        assert refused["stoppedReason"].startswith("CannotPullContainerError: ")
-        ecr.put_image(repositoryName="test/python", imageTag="1", imageManifest=MANIFEST)
-        statement = {"Effect": "Allow", "Principal": {"AWS": camden.id}, "Action": "ecr:BatchGetImage"}
-        ecr.set_repository_policy(
-            repositoryName="test/python", policyText=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        )
-        arn = camden.run(definition)
-        assert camden.ended(arn)["containers"][0].get("exitCode") == 0, camden.task(arn)
-    finally:
-        ecr.delete_repository(repositoryName="test/python", force=True)
-
-
 def test_a_stopped_task_ends_by_sigterm_with_the_exit_code_that_it_chooses(camden: Account) -> None:
     script = """
         import signal, sys, time
@@ -310,17 +286,3 @@ def _awslogs(group: str) -> dict[str, Any]:
 def _messages(camden: Account, group: str, stream: str) -> list[str]:
     logs = camden.client("logs")
     return [event["message"] for event in logs.get_log_events(logGroupName=f"/{group}", logStreamName=stream)["events"]]
-
-
-MANIFEST = json.dumps(
-    {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": "sha256:" + uuid.uuid5(uuid.NAMESPACE_DNS, "localgov").hex * 2,
-            "size": 2,
-        },
-        "layers": [],
-    }
-)

@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell the images of an ECR repository."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ecr_image_info
+short_description: Tell which images an Amazon ECR repository has
+version_added: 0.1.0
+author:
+  - localgov.platform contributors
+description:
+  - Tells the tagged images of a repository, the one that was pushed last first.
+options:
+  repository:
+    description:
+      - The repository's name, such as V(localgov/frontend).
+    type: str
+    required: true
+  registry_id:
+    description:
+      - The account that owns the repository, twelve digits in quotes. By default the caller's own.
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+    details: Nothing is changed.
+notes:
+  - The caller needs C(ecr:DescribeRepositories) and C(ecr:DescribeImages) on the repository.
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+seealso:
+  - module: localgov.platform.ecr_image
+"""
+
+EXAMPLES = r"""
+- name: Ask for the newest image of the frontend
+  localgov.platform.ecr_image_info:
+    repository: localgov/frontend
+  register: frontend
+
+- name: Show it by its digest
+  ansible.builtin.debug:
+    msg: "{{ frontend.images[0].uri }}"
+"""
+
+RETURN = r"""
+images:
+  description: The tagged images, the one that was pushed last first. Empty when there is no such repository.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    digest:
+      description: The digest of the manifest or index.
+      type: str
+      sample: sha256:e4816f86c8ec443982da9acb3f9d63f06bc06c85ed84dfa062ceb8feeca2dddd
+    tags:
+      description: Its tags.
+      type: list
+      elements: str
+      sample: [e4816f86c8ec]
+    uri:
+      description: The image by its digest, as task definitions name it.
+      type: str
+      sample: 200000000001.dkr.ecr.eu-west-2.amazonaws.com/localgov/frontend@sha256:e4816f86c8ec...
+    pushed_at:
+      description: When it was pushed, ISO 8601.
+      type: str
+      sample: "2026-11-21T10:15:31+00:00"
+    size:
+      description: Bytes of its compressed layers.
+      type: int
+      sample: 102400
+repository_exists:
+  description: Whether there is such a repository.
+  returned: always
+  type: bool
+  sample: true
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.localgov.platform.plugins.module_utils import _ecr_upload as ecr
+
+with suppress(ImportError):  # AnsibleAWSModule says so
+    from botocore.exceptions import BotoCoreError, ClientError
+
+
+def told(repository: ecr.Repository, detail: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "digest": detail["imageDigest"],
+        "tags": sorted(detail["imageTags"]),
+        "uri": f"{repository.uri}@{detail['imageDigest']}",
+        "pushed_at": detail["imagePushedAt"].isoformat(),
+        "size": detail.get("imageSizeInBytes"),
+    }
+
+
+def main() -> None:
+    module = AnsibleAWSModule(
+        argument_spec={"repository": {"type": "str", "required": True}, "registry_id": {"type": "str"}},
+        supports_check_mode=True,
+    )
+    name, registry_id = module.params["repository"], module.params["registry_id"]
+    try:
+        repository = ecr.find_repository(module.client("ecr"), name, registry_id)
+        found = [told(repository, detail) for detail in ecr.images(repository)] if repository else []
+    except (ClientError, BotoCoreError) as reason:
+        module.fail_json_aws(reason, msg=f"Cannot read the images of {name}")
+    module.exit_json(changed=False, images=found, repository_exists=repository is not None)
+
+
+if __name__ == "__main__":
+    main()
