@@ -36,8 +36,8 @@ $(COLLECTION):
 	@mkdir -p $(dir $@)
 	@ln -sfn ../../../.. $@
 
-images: install ## build the images' environments, as the sandbox runs them
-	@$(BIN)/python -W "ignore::RuntimeWarning:runpy" -m sandbox.runtime.images
+images: install ## build what the images need and write their layouts, as the sandbox pushes and runs them
+	@$(BIN)/python -m sandbox.layouts
 
 sandbox: images ## start the organisation on this machine
 	@$(BIN)/python -m sandbox start
