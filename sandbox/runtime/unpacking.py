@@ -7,7 +7,7 @@ import compileall
 import json
 import py_compile
 import shutil
-import tarfile
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +16,11 @@ from typing import Any
 
 from sandbox.runtime import layouts
 from sandbox.settings import Settings
+
+if sys.version_info >= (3, 11, 4):
+    import tarfile
+else:  # the first 3.11s, Debian's among them, extract without filters
+    from backports import tarfile  # type: ignore[no-redef]
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _TAR_TYPES = ("layer.v1.tar", "layer.v1.tar+gzip", "rootfs.diff.tar.gzip", "rootfs.diff.tar")
