@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role says twice, because ECS leaves it no other way, is the same in both places."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+HEALTH = yaml.safe_load((ROOT / "roles/la_services/vars/main.yml").read_text())["__la_services_health"]
+DOCKERFILES = {
+    "frontend": ("files/frontend/Dockerfile", "localgov_frontend"),
+    "dagit": ("files/dagster/instance/Dockerfile", "webserver"),
+    "daemon": ("files/dagster/instance/Dockerfile", '"daemon"'),
+    "code_server": ("files/dagster/code_server/Dockerfile", "localgov_pipeline"),
+}
+
+
+def health_check(dockerfile: str, started_by: str) -> list[str]:
+    """The HEALTHCHECK of the stage whose CMD, which follows it, names the program."""
+    pairs = re.findall(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])\nCMD (\[.*\])$", dockerfile, flags=re.MULTILINE)
+    (found,) = [check for check, command in pairs if started_by in command]
+    words: list[str] = json.loads(found)
+    return words
+
+
+@pytest.mark.parametrize("service", DOCKERFILES)
+def test_ecs_asks_after_a_services_health_as_its_dockerfile_does(service: str) -> None:
+    path, started_by = DOCKERFILES[service]
+    assert HEALTH[service] == ["CMD", *health_check((ROOT / path).read_text(), started_by)]
+
+
+def test_every_health_check_of_the_role_is_compared() -> None:
+    assert HEALTH.keys() == DOCKERFILES.keys()
