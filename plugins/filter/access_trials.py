@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters `access_trials` and `probed_folders`."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: access_trials
+author: localgov.platform contributors
+version_added: 0.1.0
+short_description: What each role of an account is to try, and what is expected
+description:
+  - Turns what all accounts declare to run, and what the inventory says of their shares, into trials of access for the
+    roles of one account. Of deployed policies nothing is known here.
+  - The result is what the module M(localgov.platform.cross_account_access_info) takes as O(ignore:principals), with the
+    statements that M(localgov.platform.access_probe) lends the roles for it.
+positional: _input
+options:
+  _input:
+    description:
+      - C(prefix) and C(region) of the platform, and C(hosts) by inventory name.
+      - Each host has C(account_id), C(kind) (V(organisation), V(local_authority) or V(outsider)), C(services) and
+        C(locations) as it declares them, C(share) (C(state), C(prefixes), C(expires)), and the organisation's has
+        C(images).
+    type: dict
+    required: true
+  host:
+    description: The host whose roles are wanted.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what camden's roles would try
+  ansible.builtin.debug:
+    msg: "{{ estate | localgov.platform.access_trials(host='camden') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A principal for each role, with C(role), C(trials) and C(statements). The deployer's has no C(role).
+  type: list
+  elements: dict
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.localgov.platform.plugins.plugin_utils import _access_trials
+from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError
+
+
+def access_trials(estate: _access_trials.Estate, host: str) -> list[_access_trials.Principal]:
+    """See `_access_trials`; a faulty inventory becomes Ansible's own filter error."""
+    try:
+        return _access_trials.principals(estate, host)
+    except DeclarationError as error:
+        raise AnsibleFilterError(f"access_trials of {host}: {error}") from error
+
+
+class FilterModule:
+    """The table of filters that Ansible asks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name to function."""
+        return {"access_trials": access_trials}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filter `probed_folders`."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: probed_folders
+author: localgov.platform contributors
+version_added: 0.1.0
+short_description: Where probes have to lie for trials of access
+description:
+  - The buckets of one account, each with the folders that a declaration or a share names, and its top.
+  - The result is what the module M(localgov.platform.access_probe) takes as O(ignore:buckets).
+positional: _input
+options:
+  _input:
+    description: The estate, as P(localgov.platform.access_trials#filter) takes it.
+    type: dict
+    required: true
+  host:
+    description: The host whose buckets are wanted.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show where camden's probes will lie
+  ansible.builtin.debug:
+    msg: "{{ estate | localgov.platform.probed_folders(host='camden') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Buckets, each with C(name) and C(prefixes), where the empty prefix is the bucket's top.
+  type: list
+  elements: dict
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.localgov.platform.plugins.plugin_utils import _access_trials
+
+
+def probed_folders(estate: _access_trials.Estate, host: str) -> list[dict[str, Any]]:
+    """See `_access_trials`."""
+    return _access_trials.probed_folders(estate, host)
+
+
+class FilterModule:
+    """The table of filters that Ansible asks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name to function."""
+        return {"probed_folders": probed_folders}
