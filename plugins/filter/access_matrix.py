@@ -27,8 +27,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(columns) (C(owner), C(place)), and C(rows) (C(account), C(role), and a C(cells) entry for each column with the
-      actions that were C(allowed) and the C(surprises)).
+    - C(tables), one for each C(owner), with its C(places), the rows of those C(let_in) (C(principal), C(cells) with what
+      was C(allowed) and whether there was a C(surprise)), and the names of those C(shut_out).
     - C(surprises), all of them; C(counts); and C(lines), the same as text.
   type: dict
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What came of trials of access, as people read it: a matrix of principals and places, see `docs/concepts.md`."""
+"""What came of trials of access, as people read it: a table for each owner, see `docs/concepts.md`, section 6."""
 
 from __future__ import annotations
 
@@ -10,59 +10,43 @@ from typing import Any, TypedDict
 Trial = dict[str, Any]
 
 
-class Column(TypedDict):
-    """A place: `owner` is the inventory host, `place` a bucket with its folder, or a repository."""
-
-    owner: str
-    place: str
-
-
 class Cell(TypedDict):
-    """What a principal may do at a place: the actions let in, and the trials that surprised."""
+    """What a principal may do at a place: the actions let in, and whether any trial there surprised."""
 
     allowed: list[str]
-    surprises: list[Trial]
+    surprise: bool
 
 
 class Row(TypedDict):
-    account: str
-    role: str
-    cells: list[Cell | None]  # None where nothing was tried
+    principal: str
+    cells: list[Cell | None]  # by place; None where nothing was tried
+
+
+class Table(TypedDict):
+    """What one account owns: those who got in anywhere or surprised, and the names of those who did neither."""
+
+    owner: str
+    places: list[str]
+    let_in: list[Row]
+    shut_out: list[str]
 
 
 class Matrix(TypedDict):
-    columns: list[Column]
-    rows: list[Row]
+    tables: list[Table]
     surprises: list[Trial]
     counts: dict[str, int]
     lines: list[str]
 
 
 def matrix(trials: Iterable[Trial]) -> Matrix:
-    """Columns and rows in the order in which the trials name them, and the same as lines of text."""
-    tried = list(trials)
-    owners = list(dict.fromkeys(trial["owner"] for trial in tried))
-    # Stable, so within an owner the places keep their order.
-    columns = sorted(dict.fromkeys(map(_column, tried)), key=lambda column: owners.index(column[0]))
+    """Owners, places and principals are in the order in which the trials name them; `lines` are for a terminal."""
+    tried = [{**trial, "place": place(trial), "principal": f"{trial['account']}/{trial['role']}"} for trial in trials]
     surprises = [trial for trial in tried if is_surprise(trial)]
-    cells: dict[tuple[str, str], dict[tuple[str, str], Cell]] = {}
-    for trial in tried:
-        row = cells.setdefault((trial["account"], trial["role"]), {})
-        cell = row.setdefault(_column(trial), {"allowed": [], "surprises": []})
-        if trial["outcome"] == "allowed":
-            cell["allowed"].append(trial["action"])
-        if is_surprise(trial):
-            cell["surprises"].append(trial)
-    rows: list[Row] = [
-        {"account": account, "role": role, "cells": [row.get(column) for column in columns]}
-        for (account, role), row in cells.items()
-    ]
     return {
-        "columns": [{"owner": owner, "place": place} for owner, place in columns],
-        "rows": rows,
+        "tables": [_table(owner, tried) for owner in dict.fromkeys(trial["owner"] for trial in tried)],
         "surprises": surprises,
         "counts": {"trials": len(tried), "surprises": len(surprises), **Counter(trial["outcome"] for trial in tried)},
-        "lines": _lines(tried, surprises),
+        "lines": [*_lines(tried), *map(_told, surprises)],
     }
 
 
@@ -76,33 +60,52 @@ def place(trial: Trial) -> str:
     return f"{name}/{trial['prefix']}" if trial["prefix"] else str(name)
 
 
-def _column(trial: Trial) -> tuple[str, str]:
-    return trial["owner"], place(trial)
+def _table(owner: str, tried: list[Trial]) -> Table:
+    here = [trial for trial in tried if trial["owner"] == owner]
+    places = list(dict.fromkeys(trial["place"] for trial in here))
+    let_in: list[Row] = []
+    shut_out: list[str] = []
+    for principal in dict.fromkeys(trial["principal"] for trial in here):
+        own = [trial for trial in here if trial["principal"] == principal]
+        if any(trial["outcome"] == "allowed" or is_surprise(trial) for trial in own):
+            let_in.append({"principal": principal, "cells": [_cell(own, place) for place in places]})
+        else:
+            shut_out.append(principal)
+    return {"owner": owner, "places": places, "let_in": let_in, "shut_out": shut_out}
 
 
-def _lines(trials: list[Trial], surprises: list[Trial]) -> list[str]:
-    """A line for each principal with all that it was let into, then a line for each surprise."""
+def _cell(of_principal: list[Trial], place: str) -> Cell | None:
+    here = [trial for trial in of_principal if trial["place"] == place]
+    if not here:
+        return None
+    allowed = [trial["action"] for trial in here if trial["outcome"] == "allowed"]
+    return {"allowed": allowed, "surprise": any(map(is_surprise, here))}
+
+
+def _lines(tried: list[Trial]) -> list[str]:
+    """A line for each principal with all that it was let into."""
     found: dict[str, list[Trial]] = {}
-    for trial in trials:
-        found.setdefault(f"{trial['account']}/{trial['role']}", []).append(trial)
+    for trial in tried:
+        found.setdefault(trial["principal"], []).append(trial)
     width = max(map(len, found), default=0)
     lines = []
-    for principal, tried in found.items():
-        refused = sum(trial["outcome"] == "refused" for trial in tried)
-        lines.append(f"{principal:{width}}  refused {refused:3} of {len(tried):3}  {_let_into(tried)}".rstrip())
-    return lines + [_surprise(trial) for trial in surprises]
+    for principal, own in found.items():
+        refused = sum(trial["outcome"] == "refused" for trial in own)
+        lines.append(f"{principal:{width}}  refused {refused:3} of {len(own):3}  {_let_into(own)}".rstrip())
+    return lines
 
 
-def _let_into(trials: list[Trial]) -> str:
+def _let_into(own: list[Trial]) -> str:
     places: dict[str, list[str]] = {}
-    for trial in trials:
+    for trial in own:
         if trial["outcome"] == "allowed":
-            places.setdefault(f"{trial['owner']}:{place(trial)}", []).append(trial["action"])
+            places.setdefault(f"{trial['owner']}:{trial['place']}", []).append(trial["action"])
     return "; ".join(f"{'+'.join(actions)} {where}" for where, actions in places.items())
 
 
-def _surprise(trial: Trial) -> str:
+def _told(trial: Trial) -> str:
+    what = "failed" if trial["outcome"] == "failed" else f"was {trial['outcome']}"
     return (
-        f"SURPRISE: {trial['account']}/{trial['role']} {trial['action']} {trial['owner']}:{place(trial)} was "
-        f"{trial['outcome']}, expected {trial['expected']} ({trial['because']}). {trial['reason']}"
+        f"SURPRISE: {trial['principal']} {trial['action']} {trial['owner']}:{trial['place']} {what}, "
+        f"expected {trial['expected']} ({trial['because']}). {trial['reason']}"
     )

@@ -27,18 +27,44 @@ def trial(resource: str = SHARED, action: str = "get", outcome: str = "allowed",
     }
 
 
-def test_a_cell_holds_what_was_allowed_and_nothing_where_nothing_was_tried() -> None:
+def test_an_owners_table_holds_what_was_allowed_and_names_who_was_shut_out() -> None:
     matrix = access.matrix(
-        [trial(), trial(action="list"), trial(IMAGE, "pull", "refused"), trial(account="camden", action="put")]
+        [
+            trial(),
+            trial(action="list"),
+            trial(prefix="ssda903"),
+            trial(account="camden", action="put", outcome="refused"),
+            trial(account="sutton", outcome="refused"),
+            trial(IMAGE, "pull", "refused"),
+        ]
     )
-    assert matrix["columns"] == [
-        {"owner": "camden", "place": "localgov-012345670123-shared"},
-        {"owner": "hub", "place": "localgov/frontend"},
-    ]
-    assert [(row["account"], row["cells"]) for row in matrix["rows"]] == [
-        ("hub", [{"allowed": ["get", "list"], "surprises": []}, {"allowed": [], "surprises": []}]),
-        ("camden", [{"allowed": ["put"], "surprises": []}, None]),
-    ]
+    camden, hub = matrix["tables"]
+    assert camden == {
+        "owner": "camden",
+        "places": ["localgov-012345670123-shared", "localgov-012345670123-shared/ssda903"],
+        "let_in": [
+            {
+                "principal": "hub/localgov-run-task",
+                "cells": [{"allowed": ["get", "list"], "surprise": False}, {"allowed": ["get"], "surprise": False}],
+            }
+        ],
+        "shut_out": ["camden/localgov-run-task", "sutton/localgov-run-task"],
+    }
+    assert (hub["owner"], hub["places"], hub["let_in"]) == ("hub", ["localgov/frontend"], [])
+
+
+def test_who_was_expected_and_not_let_in_is_not_among_those_shut_out() -> None:
+    table = access.matrix([trial(), trial(account="croydon", outcome="refused", expected="allowed")])["tables"][0]
+    assert table["shut_out"] == []
+    assert table["let_in"][1] == {
+        "principal": "croydon/localgov-run-task",
+        "cells": [{"allowed": [], "surprise": True}],
+    }
+
+
+def test_a_cell_is_empty_where_nothing_was_tried() -> None:
+    table = access.matrix([trial(), trial(account="camden", prefix="ssda903")])["tables"][0]
+    assert table["let_in"][0]["cells"][1] is None
 
 
 def test_a_surprise_in_either_direction_and_a_failed_trial_are_told_with_awss_reason() -> None:
@@ -56,7 +82,7 @@ def test_a_surprise_in_either_direction_and_a_failed_trial_are_told_with_awss_re
         "(no arrow asks for it). AccessDenied: no",
         "SURPRISE: hub/localgov-run-task get camden:localgov-012345670123-shared/ssda903 was refused, expected allowed "
         "(no arrow asks for it). AccessDenied: no",
-        "SURPRISE: hub/localgov-run-task get camden:localgov-012345670123-shared was failed, expected refused "
+        "SURPRISE: hub/localgov-run-task get camden:localgov-012345670123-shared failed, expected refused "
         "(no arrow asks for it). the probe is missing",
     ]
 
