@@ -27,7 +27,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(tables), one for each C(owner), with its C(places), the rows of those C(let_in) (C(principal), C(cells) with what
+    - C(tables), one for each C(owner), with its C(places), those C(let_in) (C(principal), and C(cells) with what
       was C(allowed) and whether there was a C(surprise)), and the names of those C(shut_out).
     - C(surprises), all of them; C(counts); and C(lines), the same as text.
   type: dict

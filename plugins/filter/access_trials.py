@@ -11,8 +11,8 @@ short_description: What each role of an account is to try, and what is expected
 description:
   - Turns what all accounts declare to run, and what the inventory says of their shares, into trials of access for the
     roles of one account. Of deployed policies nothing is known here.
-  - The result is what the module M(localgov.platform.cross_account_access_info) takes as O(ignore:principals), with the
-    statements that M(localgov.platform.access_probe) lends the roles for it.
+  - The result is what M(localgov.platform.cross_account_access_info) takes as C(principals), and what
+    M(localgov.platform.access_probe) lends to C(roles) for it.
 positional: _input
 options:
   _input:
@@ -27,6 +27,10 @@ options:
     description: The host whose roles are wanted.
     type: str
     required: true
+  roles:
+    description: Names of roles, if not all of them are to try.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -37,25 +41,31 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: A principal for each role, with C(role), C(trials) and C(statements). The deployer's has no C(role).
-  type: list
-  elements: dict
+  description:
+    - C(principals), one for each role, with C(role) and C(trials). The deployer's has no C(role).
+    - C(loans), the C(name) of each role that borrows C(statements) for its trials.
+  type: dict
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.localgov.platform.plugins.plugin_utils import _access_trials
+from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError
 
 
-def access_trials(estate: _access_trials.Estate, host: str) -> list[_access_trials.Principal]:
-    """See `_access_trials`; a faulty inventory becomes Ansible's own filter error."""
+def access_trials(estate: _expected_access.Estate, host: str, roles: list[str] | None = None) -> dict[str, Any]:
+    """See `_expected_access`; a faulty inventory becomes Ansible's own filter error."""
     try:
-        return _access_trials.principals(estate, host)
+        principals = _expected_access.principals(estate, host)
     except DeclarationError as error:
         raise AnsibleFilterError(f"access_trials of {host}: {error}") from error
+    wanted = [each for each in principals if not roles or each["role"] in roles]
+    return {
+        "principals": [{"role": each["role"], "trials": each["trials"]} for each in wanted],
+        "loans": [{"name": each["role"], "statements": each["statements"]} for each in wanted if each["statements"]],
+    }
 
 
 class FilterModule:

@@ -149,7 +149,7 @@ def _deployer(estate: Estate, host: str) -> Principal:
 
 def _outsider(estate: Estate, host: str, role: str) -> Principal:
     """A role of the right name in the wrong account: it has every right that its own account can give."""
-    verdict = Verdict(False, "outside the organisational unit", by_own_policy=True)
+    verdict = Verdict(False, "outside the organisational unit")
     trials = [
         _trial(host, role, folder.owner, _bucket_arn(folder), action, folder.prefix, verdict)
         for folder in _folders(estate)

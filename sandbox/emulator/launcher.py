@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from sandbox import runtime
 from sandbox.emulator import (
+    audit_trails,
     buckets,
     calls,
     gateway,
@@ -33,7 +34,16 @@ from sandbox.emulator import (
 from sandbox.emulator.internals import EmulatorError, find, require
 from sandbox.settings import Settings, SettingsError, claim_task_network, load
 
-CHANGES = (organisation, buckets, repositories, network_types, managed_passwords, task_definitions, task_permissions)
+CHANGES = (
+    organisation,
+    buckets,
+    repositories,
+    network_types,
+    managed_passwords,
+    task_definitions,
+    task_permissions,
+    audit_trails,
+)
 # These wrap what the changes and the task runtime have put in place.
 LAST_CHANGES = (stack_permissions,)
 _NEEDS = (

@@ -188,7 +188,7 @@ class Store:
         digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
         if request.get("imageDigest", digest) != digest:
             raise _RefusedError("ImageDigestDoesNotMatchException", f"The manifest's digest is {digest}.")
-        content = _manifest(text)
+        content = _pushed_manifest(text)
         images = {image["imageDigest"]: image for image in ecr._images.get(name, [])}
         members = [member.get("digest") for member in content.get("manifests") or []]
         if strangers := [member for member in members if member not in images]:
@@ -272,6 +272,15 @@ def _manifest(text: str) -> dict[str, Any]:
         content = None
     if not isinstance(content, dict):
         raise _RefusedError("InvalidParameterException", "The image manifest is no JSON object.")
+    return content
+
+
+def _pushed_manifest(text: str) -> dict[str, Any]:
+    content = _manifest(text)
+    if "layers" not in content and "manifests" not in content:
+        # ECR's words for whatever it does not know as a manifest.
+        message = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+        raise _RefusedError("InvalidParameterException", message)
     return content
 
 

@@ -16,10 +16,12 @@ from sandbox.emulator.internals import find
 from sandbox.settings import Settings
 
 NEEDS = (
+    "ministack.core.iam_actions.access_denied_response",
     "ministack.core.iam_actions.extract_resource_arn",
     "ministack.core.iam_evaluator.EvalContext",
     "ministack.core.iam_evaluator.PrincipalInfo",
     "ministack.core.iam_evaluator._resolve_condition_key",
+    "ministack.core.iam_evaluator.combine_resource_policy",
     "ministack.core.iam_evaluator.evaluate_resource_policy",
     "ministack.core.iam_evaluator.resolve_principal",
     "ministack.core.responses.error_response_json",
@@ -39,6 +41,7 @@ def install(settings: Settings) -> None:
     _name_owner_in_resource()
     _find_policy_of_owner()
     _answer_for_owner()
+    _say_which_policy_refuses()
     layers.install(settings)
 
 
@@ -95,6 +98,31 @@ def _answer_for_owner() -> None:
             return await shipped(method, path, headers, body, query)
 
     ecr.handle_request = handle_request
+
+
+def _say_which_policy_refuses() -> None:
+    """A refusal by the other account's policy says so; as shipped it blames the caller's own, whatever they allow."""
+    actions, evaluator = find("ministack.core.iam_actions"), find("ministack.core.iam_evaluator")
+    combine, respond = evaluator.combine_resource_policy, actions.access_denied_response
+
+    @functools.wraps(combine)
+    def combine_resource_policy(identity: Any, context: Any, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
+        result = combine(identity, context, *rest, **more)
+        if identity.decision == "Allow" and result.decision == "ImplicitDeny":
+            result.resource_policy_arn = context.resource_arn
+        return result
+
+    @functools.wraps(respond)
+    def access_denied_response(service: str, action: str, principal: str, request: str, **more: Any) -> Any:  # noqa: ANN401
+        resource = more.get("resource_policy_arn")
+        if resource and not more.get("explicit_deny") and not more.get("message"):
+            because = f"because no resource-based policy allows the {action} action"
+            on = f"User: {principal} is not authorized to perform: {action} on resource: {resource}"
+            more["message"] = f"{on} {because}"
+        return respond(service, action, principal, request, **more)
+
+    evaluator.combine_resource_policy = combine_resource_policy
+    actions.access_denied_response = access_denied_response
 
 
 def _root_may(action: str, resource: str, headers: Any, query: Any) -> bool:  # noqa: ANN401

@@ -42,7 +42,7 @@ def shared_with(sandbox: Sandbox, role: str) -> dict[str, Any]:
 def shared_bucket(sandbox: Sandbox) -> str:
     """A bucket of camden which the role READER of any account of the unit may read."""
     name = "localgov-012345670123-shared-test"
-    s3 = sandbox.client("s3", sandbox.deployer("camden"))
+    s3 = sandbox.client("s3", sandbox.root("camden"))
     s3.create_bucket(Bucket=name, CreateBucketConfiguration=REGION)
     s3.put_public_access_block(
         Bucket=name,
@@ -157,7 +157,7 @@ def test_what_is_not_shared_stays_closed_to_members(sandbox: Sandbox, shared_buc
 
 
 def test_the_owner_revokes_without_the_organisation(sandbox: Sandbox, unique: str) -> None:
-    owner = sandbox.client("s3", sandbox.deployer("sutton"))
+    owner = sandbox.client("s3", sandbox.root("sutton"))
     owner.create_bucket(Bucket=unique, CreateBucketConfiguration=REGION)
     statement = {
         "Effect": "Allow",

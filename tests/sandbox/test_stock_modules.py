@@ -88,7 +88,7 @@ def test_a_bucket_with_everything_that_protects_it(sandbox: Sandbox, ansible: An
     assert ansible("amazon.aws.s3_bucket", **wanted)["changed"] is True
     assert ansible("amazon.aws.s3_bucket", **wanted)["changed"] is False
 
-    s3 = sandbox.client("s3", sandbox.deployer("camden"))
+    s3 = sandbox.client("s3", sandbox.root("camden"))
     assert s3.get_bucket_versioning(Bucket=unique)["Status"] == "Enabled"
     (rule,) = s3.get_bucket_encryption(Bucket=unique)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from tests.sandbox.conftest import Sandbox
 
 REGION = {"LocationConstraint": "eu-west-2"}
+EVERY_S3_ACTION = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
 
 
 def tls_only(bucket: str) -> dict[str, Any]:
@@ -92,9 +93,9 @@ def test_the_certificate_is_for_localhost_too(sandbox: Sandbox) -> None:
 
 
 def test_a_tls_only_bucket_serves_tls_and_refuses_a_program_on_plain_http(sandbox: Sandbox, bucket: str) -> None:
-    deployer = sandbox.deployer("camden")
-    sandbox.client("s3", deployer).put_object(Bucket=bucket, Key="a", Body=b"a")
-    plain = sandbox.client("s3", deployer, endpoint=sandbox.description["browser_endpoint_url"])
+    program = sandbox.role("camden", f"{bucket}-program", [EVERY_S3_ACTION])
+    sandbox.client("s3", program).put_object(Bucket=bucket, Key="a", Body=b"a")
+    plain = sandbox.client("s3", program, endpoint=sandbox.description["browser_endpoint_url"])
     for call in (plain.get_object, plain.head_object, plain.delete_object):
         with pytest.raises(ClientError) as refusal:
             call(Bucket=bucket, Key="a")
@@ -102,7 +103,8 @@ def test_a_tls_only_bucket_serves_tls_and_refuses_a_program_on_plain_http(sandbo
 
 
 def test_a_program_cannot_pretend_to_have_used_tls(sandbox: Sandbox, bucket: str) -> None:
-    plain = sandbox.client("s3", sandbox.deployer("camden"), endpoint=sandbox.description["browser_endpoint_url"])
+    program = sandbox.role("camden", f"{bucket}-program", [EVERY_S3_ACTION])
+    plain = sandbox.client("s3", program, endpoint=sandbox.description["browser_endpoint_url"])
     plain.meta.events.register(
         "before-send.s3", lambda request, **_: request.headers.update({"x-forwarded-proto": "https"})
     )
@@ -117,7 +119,7 @@ def test_a_browser_puts_with_a_presigned_url(sandbox: Sandbox, bucket: str, uplo
     status, headers = browse("PUT", url, b"a,b\n", {"Origin": "http://frontend.example"})
     assert status == 200
     assert headers["Access-Control-Allow-Origin"] == "http://frontend.example"
-    stored = sandbox.client("s3", sandbox.deployer("camden")).get_object(**key)
+    stored = sandbox.client("s3", sandbox.root("camden")).get_object(**key)
     assert stored["Body"].read() == b"a,b\n"
 
 
@@ -127,7 +129,7 @@ def test_a_browser_posts_with_a_presigned_form(sandbox: Sandbox, bucket: str, up
     )
     status, _ = browse("POST", presigned["url"], *form(presigned, b"a,b\n"))
     assert status == 204
-    stored = sandbox.client("s3", sandbox.deployer("camden")).get_object(Bucket=bucket, Key="uploads/f.csv")
+    stored = sandbox.client("s3", sandbox.root("camden")).get_object(Bucket=bucket, Key="uploads/f.csv")
     assert stored["Body"].read() == b"a,b\n"
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from ansible_collections.localgov.platform.plugins.plugin_utils import _access_trials as access
+from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access as access
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

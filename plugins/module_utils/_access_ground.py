@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What trials of access need in an account, and its removal: probes, borrowed policies, roles made for the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
+from ansible_collections.localgov.platform.plugins.module_utils._access_calls import (
+    Identity,
+    NotThereError,
+    attempt,
+)
+from ansible_collections.localgov.platform.plugins.module_utils._access_probe import FOLDER
+from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
+
+# A client of boto3 in the wrapper of amazon.aws that takes aws_retry; neither has type stubs.
+Client = Any
+Document = dict[str, Any]
+
+POLICY = "access-probe"
+PROBE = b"access probe\n"
+_TAG = {"Key": "purpose", "Value": "access-probe"}
+# By this the prober sees that the policy counts; no service's own policy allows it.
+_IS_KNOWN = {"Sid": "AccessProbeIsKnown", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
+_VERSIONS_AT_ONCE = 1000  # as S3 limits DeleteObjects
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing as it is and as it shall be, None where it is not there; `make` makes the difference."""
+
+    name: str
+    before: Any
+    after: Any
+    make: Callable[[], object]
+
+    @property
+    def is_needed(self) -> bool:
+        return bool(self.before != self.after)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of probes at one prefix of a bucket of this account."""
+
+    s3: Client
+    identity: Identity
+    bucket: str
+    prefix: str
+
+    @property
+    def key(self) -> str:
+        prefix = self.prefix.strip("/")
+        return f"{prefix}/{FOLDER}/" if prefix else f"{FOLDER}/"
+
+    @property
+    def where(self) -> dict[str, str]:
+        """A bucket of another account that has taken over the name is refused."""
+        return {"Bucket": self.bucket, "ExpectedBucketOwner": self.identity.account}
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of this account, by its name, and what it borrows."""
+
+    iam: Client
+    identity: Identity
+    name: str
+    statements: list[Document]
+    make: bool = False
+
+    @property
+    def policy(self) -> Document:
+        return {"Version": "2012-10-17", "Statement": [*self.statements, _IS_KNOWN]}
+
+
+# --- Probes ---
+
+
+def probe_present(folder: Folder) -> Item:
+    """The probe, known by its name and size: nobody needs to read it for that."""
+    key = f"{folder.key}probe"
+    with _on_bucket(folder, "look for the probe", "s3:ListBucket on"):
+        found = folder.s3.list_objects_v2(aws_retry=True, **folder.where, Prefix=key).get("Contents") or []
+    is_there = any(one["Key"] == key and one["Size"] == len(PROBE) for one in found)
+    after = {"size": len(PROBE), "tags": {_TAG["Key"]: _TAG["Value"]}}
+    return Item(f"s3://{folder.bucket}/{key}", after if is_there else None, after, partial(_put, folder, key))
+
+
+def probes_absent(folder: Folder) -> list[Item]:
+    """All versions and delete markers of whatever trials have left in the folder."""
+    try:
+        with _on_bucket(folder, "look for what trials left", "s3:ListBucketVersions on"):
+            versions = list(_versions(folder))
+    except NotThereError:
+        versions = []
+    before = [f"{one['Key']} ({one['VersionId']})" for one in versions] or None
+    return [Item(f"s3://{folder.bucket}/{folder.key}", before, None, partial(_delete, folder, versions))]
+
+
+def _put(folder: Folder, key: str) -> None:
+    tagging = f"{_TAG['Key']}={_TAG['Value']}"
+    with _on_bucket(folder, f"write {key}", f"s3:PutObject and s3:PutObjectTagging on {key} in"):
+        folder.s3.put_object(
+            aws_retry=True, **folder.where, Key=key, Body=PROBE, ContentType="text/plain", Tagging=tagging
+        )
+
+
+def _versions(folder: Folder) -> Iterator[dict[str, str]]:
+    page: dict[str, Any] = {"IsTruncated": True}
+    while page["IsTruncated"]:
+        onward = {
+            marker: page[f"Next{marker}"] for marker in ("KeyMarker", "VersionIdMarker") if f"Next{marker}" in page
+        }
+        page = folder.s3.list_object_versions(aws_retry=True, **folder.where, Prefix=folder.key, **onward)
+        for one in [*(page.get("Versions") or []), *(page.get("DeleteMarkers") or [])]:
+            yield {"Key": one["Key"], "VersionId": one["VersionId"]}
+
+
+def _delete(folder: Folder, versions: list[dict[str, str]]) -> None:
+    needed = f"s3:DeleteObject and s3:DeleteObjectVersion on {folder.key}* in"
+    for first in range(0, len(versions), _VERSIONS_AT_ONCE):
+        batch = {"Objects": versions[first : first + _VERSIONS_AT_ONCE], "Quiet": True}
+        with _on_bucket(folder, f"remove the versions below {folder.key}", needed):
+            errors = folder.s3.delete_objects(aws_retry=True, **folder.where, Delete=batch).get("Errors") or []
+        if errors:
+            raise RefusedError(
+                f"Cannot remove {len(errors)} versions below {folder.key} of the bucket {folder.bucket} in account "
+                f"{folder.identity.account}, such as {errors[0]['Key']}: {errors[0].get('Code')}: "
+                f"{errors[0].get('Message')}. This task's identity needs {needed} the bucket."
+            )
+
+
+def _on_bucket(folder: Folder, doing: str, permission: str) -> Any:  # noqa: ANN401 - a context manager
+    bucket = f"the bucket {folder.bucket}"
+    return attempt(f"{doing} in {bucket}", folder.identity.account, f"{permission} {bucket}")
+
+
+# --- Roles ---
+
+
+def role_present(role: Role) -> list[Item]:
+    """The role, if it is to be made, and its borrowed policy."""
+    found = _found(role)
+    items = []
+    if role.make:
+        _check_is_made_here(role, found)
+        items.append(_made(role, found))
+    elif found is None:
+        raise RefusedError(
+            f"There is no role {role.name} in account {role.identity.account} that could borrow rights. Deploy what "
+            "has it first, correct its name, or let it be made for the run by make: true."
+        )
+    borrowed = _borrowed(role) if found else None
+    before = role.policy if borrowed and not compare_policies(borrowed, role.policy) else borrowed
+    return [*items, Item(f"{_arn(role)} policy {POLICY}", before, role.policy, partial(_put_policy, role))]
+
+
+def role_absent(role: Role) -> list[Item]:
+    """The borrowed policy goes; the role too, if it was made for the run."""
+    found = _found(role)
+    if found is None:
+        return []
+    if role.make:
+        _check_is_made_here(role, found)
+    items = [Item(f"{_arn(role)} policy {POLICY}", _borrowed(role), None, partial(_delete_policy, role))]
+    if role.make:
+        items.append(Item(_arn(role), found["AssumeRolePolicyDocument"], None, partial(_delete_role, role)))
+    return items
+
+
+def caller(iam: Client, identity: Identity) -> str:
+    """The ARN by which a trust policy names whose session this is; a session's own does not show a role's path."""
+    kind, _, rest = identity.arn.split(":", 5)[5].partition("/")
+    if kind != "assumed-role":
+        return identity.arn
+    name = rest.partition("/")[0]
+    with attempt(f"find this task's own role {name}", identity.account, "iam:GetRole on itself"):
+        return str(iam.get_role(aws_retry=True, RoleName=name)["Role"]["Arn"])
+
+
+def _found(role: Role) -> Document | None:
+    try:
+        with _on_role(role, "look at", "iam:GetRole"):
+            found: Document = role.iam.get_role(aws_retry=True, RoleName=role.name)["Role"]
+    except NotThereError:
+        return None
+    return found
+
+
+def _check_is_made_here(role: Role, found: Document | None) -> None:
+    if found is not None and _TAG not in (found.get("Tags") or []):
+        raise RefusedError(
+            f"The role {role.name} in account {role.identity.account} was not made for trials: it lacks the tag "
+            f"{_TAG['Key']}={_TAG['Value']}. It is left as it is. Give make: false to lend rights to a role that "
+            "somebody else keeps."
+        )
+
+
+def _made(role: Role, found: Document | None) -> Item:
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "OnlyWhoTries",
+                "Effect": "Allow",
+                "Principal": {"AWS": caller(role.iam, role.identity)},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    if found is None:
+        return Item(_arn(role), None, trust, partial(_create_role, role, trust))
+    before = found["AssumeRolePolicyDocument"]
+    differs = compare_policies(before, trust)
+    return Item(_arn(role), before if differs else trust, trust, partial(_update_trust, role, trust))
+
+
+def _borrowed(role: Role) -> Document | None:
+    try:
+        with _on_role(role, "read the borrowed policy of", "iam:GetRolePolicy"):
+            answer = role.iam.get_role_policy(aws_retry=True, RoleName=role.name, PolicyName=POLICY)
+    except NotThereError:
+        return None
+    document: Document = answer["PolicyDocument"]
+    return document
+
+
+def _create_role(role: Role, trust: Document) -> None:
+    with _on_role(role, "make", "iam:CreateRole and iam:TagRole"):
+        role.iam.create_role(
+            aws_retry=True,
+            RoleName=role.name,
+            AssumeRolePolicyDocument=json.dumps(trust),
+            Description="Made for trials of access, and removed after them",
+            Tags=[_TAG],
+        )
+
+
+def _update_trust(role: Role, trust: Document) -> None:
+    with _on_role(role, "change whom it trusts of", "iam:UpdateAssumeRolePolicy"):
+        role.iam.update_assume_role_policy(aws_retry=True, RoleName=role.name, PolicyDocument=json.dumps(trust))
+
+
+def _put_policy(role: Role) -> None:
+    with _on_role(role, "lend rights to", "iam:PutRolePolicy"):
+        role.iam.put_role_policy(
+            aws_retry=True, RoleName=role.name, PolicyName=POLICY, PolicyDocument=json.dumps(role.policy)
+        )
+
+
+def _delete_policy(role: Role) -> None:
+    with _on_role(role, "take the borrowed rights from", "iam:DeleteRolePolicy"):
+        role.iam.delete_role_policy(aws_retry=True, RoleName=role.name, PolicyName=POLICY)
+
+
+def _delete_role(role: Role) -> None:
+    with _on_role(role, "remove", "iam:DeleteRole"):
+        role.iam.delete_role(aws_retry=True, RoleName=role.name)
+
+
+def _arn(role: Role) -> str:
+    return role.identity.role_arn(role.name)
+
+
+def _on_role(role: Role, doing: str, permission: str) -> Any:  # noqa: ANN401 - a context manager
+    return attempt(f"{doing} the role {role.name}", role.identity.account, f"{permission} on {_arn(role)}")

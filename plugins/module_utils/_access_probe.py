@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trying what a session may do, without leaving anything behind, see `docs/concepts.md`, section 6.
+
+This file is also sent to ECS tasks as their program, so it needs no more than Python and botocore, and imports nothing
+of Ansible.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+try:
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnectionError
+except ImportError:  # AnsibleAWSModule says so; a task says so by its traceback
+    if __name__ == "__main__":
+        raise
+
+ALLOWED, REFUSED, FAILED = "allowed", "refused", "failed"
+MARK = "access-probe "  # begins each line with a result
+FOLDER = ".access-probe"
+KNOWN_SECONDS = 60  # within which IAM makes a new policy known everywhere
+
+_LONGEST_REASON = 400
+_NO_SUCH_DIGEST = "sha256:" + 64 * "0"
+_PUT_BODY, _OTHER_MD5 = b"access probe", "1B2M2Y8AsgTpgAmY7PhCfg=="  # of no bytes at all
+_WRONG_CHECKSUM = ("BadDigest", "InvalidDigest")
+_NOTHING_THERE = ("ImageNotFoundException", "LayerInaccessibleException", "LayersNotFoundException")
+_NO_MANIFEST = (
+    "ImageDigestDoesNotMatchException",
+    "InvalidParameterException",
+    "LayersNotFoundException",
+    "ReferencedImagesNotFoundException",
+    "UnsupportedImageTypeException",
+)
+
+Trial = Mapping[str, Any]
+# Makes a client of botocore by the service's name; keyword arguments as create_client takes them.
+Connect = Callable[..., Any]
+
+
+class Outcome(NamedTuple):
+    outcome: str
+    reason: str
+
+
+class Result(NamedTuple):
+    """What came of the trial with this number."""
+
+    number: int
+    outcome: str
+    reason: str
+
+
+class Place(NamedTuple):
+    """Where a trial is made: a client, and the bucket or the repository with its registry."""
+
+    client: Any
+    bucket: str
+    where: dict[str, str]
+    prefix: str
+
+    def key(self, name: str) -> str:
+        return f"{self.prefix}/{FOLDER}/{name}" if self.prefix else f"{FOLDER}/{name}"
+
+
+class Prober:
+    """One session. Remembers which endpoints do not answer, so that they are waited for only once."""
+
+    def __init__(self, connect: Connect, plain_http_endpoint_url: str | None = None) -> None:
+        self._connect = connect
+        self._plain = plain_http_endpoint_url
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._silent: dict[str, str] = {}
+
+    def results(self, trials: Iterable[tuple[int, Trial]], known_seconds: float = KNOWN_SECONDS) -> Iterator[Result]:
+        """Make the numbered trials, those with borrowed rights last."""
+        numbered = list(trials)
+        borrowed = [one for one in numbered if one[1].get("rights") == "borrowed"]
+        for number, trial in numbered:
+            if trial.get("rights") != "borrowed":
+                yield Result(number, *self.made(trial))
+        unknown = self._wait_until_known(known_seconds) if borrowed else None
+        for number, trial in borrowed:
+            yield Result(number, *(unknown or _with_borrowed_rights(self.made(trial))))
+
+    def made(self, trial: Trial) -> Outcome:
+        """What comes of one trial."""
+        try:
+            place = self._place(trial)
+            endpoint = place.client.meta.endpoint_url
+            if endpoint in self._silent:
+                return Outcome(FAILED, self._silent[endpoint])
+            try:
+                return _TRIALS[trial["action"]](place)
+            except ClientError as error:
+                return Outcome(REFUSED if _is_refusal(error) else FAILED, _words(error))
+            except (HTTPClientError, NoConnectionError) as error:
+                self._silent[endpoint] = _unreached(endpoint, error)
+                return Outcome(FAILED, self._silent[endpoint])
+        except (BotoCoreError, ValueError) as error:  # no credentials, no such region, not a name
+            return Outcome(FAILED, _short(f"{type(error).__name__}: {error}"))
+
+    def _place(self, trial: Trial) -> Place:
+        _, partition, service, region, owner, name = str(trial["resource"]).split(":", 5)
+        prefix = str(trial.get("prefix") or "").strip("/")
+        if service == "ecr":
+            where = {"registryId": owner, "repositoryName": name.removeprefix("repository/")}
+            return Place(self._client("ecr", region_name=region), "", where, prefix)
+        if trial["action"] != "list_without_tls":
+            return Place(self._client("s3"), name, {}, prefix)
+        return Place(self._client("s3", endpoint_url=self._plain_endpoint(partition)), name, {}, prefix)
+
+    def _plain_endpoint(self, partition: str) -> str:
+        domain = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+        return self._plain or f"http://s3.{self._client('s3').meta.region_name}.{domain}"
+
+    def _client(self, service: str, **more: str) -> Any:  # noqa: ANN401  botocore's clients have no types
+        key = (service, "".join(more.values()))
+        if key not in self._clients:
+            # An endpoint that does not answer must not use up the time of all other trials.
+            patience = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
+            self._clients[key] = self._connect(service, config=patience, **more)
+        return self._clients[key]
+
+    def _wait_until_known(self, seconds: float) -> Outcome | None:
+        """Wait until the borrowed policy counts: it lets the session list buckets. Otherwise why nothing is learned."""
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self.made({"action": "list_all", "resource": "arn:aws:s3:::"})
+            if answer.outcome == ALLOWED:
+                return None
+            if answer.outcome == FAILED or time.monotonic() > deadline:
+                text = f"The borrowed policy did not come to count within {seconds:g} seconds: {answer.reason}"
+                return Outcome(FAILED, _short(text))
+            time.sleep(1)
+
+
+def _with_borrowed_rights(outcome: Outcome) -> Outcome:
+    """With rights of its own the session may be refused by the other account's policy alone."""
+    if outcome.outcome == REFUSED and "no identity-based policy allows" in outcome.reason:
+        return Outcome(FAILED, _short(f"The borrowed policy does not allow it: {outcome.reason}"))
+    return outcome
+
+
+# --- Trials ---
+
+
+def _list(place: Place) -> Outcome:
+    prefix = f"{place.prefix}/" if place.prefix else ""
+    return _answered("ListObjectsV2", place.client.list_objects_v2(Bucket=place.bucket, Prefix=prefix, MaxKeys=1))
+
+
+def _list_all(place: Place) -> Outcome:
+    return _answered("ListAllMyBuckets", place.client.list_buckets())
+
+
+def _get(place: Place) -> Outcome:
+    try:
+        answer = place.client.get_object(Bucket=place.bucket, Key=place.key("probe"))
+    except ClientError as error:
+        # To a session that may not list, S3 does not say that there is no such object, but that it may not list.
+        missing = _code(error) == "NoSuchKey" or (_is_refusal(error) and "perform: s3:ListBucket " in str(error))
+        if missing:
+            return Outcome(FAILED, _short(f"There is no probe {place.key('probe')} to read: {_words(error)}"))
+        raise
+    answer["Body"].close()
+    return _answered("GetObject", answer)
+
+
+def _put(place: Place) -> Outcome:
+    where = {"Bucket": place.bucket, "Key": place.key("put")}
+    try:
+        answer = place.client.put_object(**where, Body=_PUT_BODY, ContentMD5=_OTHER_MD5)
+    except ClientError as error:
+        if _code(error) in _WRONG_CHECKSUM:
+            return Outcome(ALLOWED, _words(error))
+        raise
+    version = {"VersionId": answer["VersionId"]} if "VersionId" in answer else {}
+    return _stored(f"the object {place.key('put')}", lambda: place.client.delete_object(**where, **version))
+
+
+def _pull(place: Place) -> Outcome:
+    digests = {"layerDigests": [_NO_SUCH_DIGEST]}
+    refusals = {
+        "BatchGetImage": _refusal(
+            place.client.batch_get_image, **place.where, imageIds=[{"imageDigest": _NO_SUCH_DIGEST}]
+        ),
+        "GetDownloadUrlForLayer": _refusal(
+            place.client.get_download_url_for_layer, **place.where, layerDigest=_NO_SUCH_DIGEST
+        ),
+        "BatchCheckLayerAvailability": _refusal(place.client.batch_check_layer_availability, **place.where, **digests),
+    }
+    refused = {name: reason for name, reason in refusals.items() if reason}
+    if not refused:
+        return Outcome(ALLOWED, f"let in by {', '.join(refusals)}")
+    first = next(iter(refused.values()))
+    if len(refused) == len(refusals):
+        return Outcome(REFUSED, first)
+    let_in = ", ".join(name for name in refusals if name not in refused)
+    return Outcome(FAILED, _short(f"partly: {', '.join(refused)} refused, {let_in} let in. {first}"))
+
+
+def _push(place: Place) -> Outcome:
+    try:
+        answer = place.client.put_image(**place.where, imageManifest="{}", imageTag="access-probe")
+    except ClientError as error:
+        if _code(error) in _NO_MANIFEST:
+            return Outcome(ALLOWED, _words(error))
+        raise
+    image = [{"imageDigest": answer["image"]["imageId"]["imageDigest"]}]
+    return _stored("the image access-probe", lambda: place.client.batch_delete_image(**place.where, imageIds=image))
+
+
+_TRIALS: dict[str, Callable[[Place], Outcome]] = {
+    "get": _get,
+    "list": _list,
+    "list_all": _list_all,
+    "list_without_tls": _list,
+    "pull": _pull,
+    "push": _push,
+    "put": _put,
+}
+
+
+def _answered(operation: str, answer: Mapping[str, Any]) -> Outcome:
+    return Outcome(ALLOWED, f"{operation}: HTTP status {answer['ResponseMetadata']['HTTPStatusCode']}")
+
+
+def _stored(what: str, remove: Callable[[], object]) -> Outcome:
+    """What AWS should not have stored goes away again, where the session may do that."""
+    try:
+        remove()
+    except (BotoCoreError, ClientError) as error:
+        return Outcome(ALLOWED, _short(f"Stored, and left behind: remove {what}. {error}"))
+    return Outcome(ALLOWED, f"Stored {what}, and removed it again")
+
+
+def _refusal(call: Callable[..., object], **arguments: object) -> str | None:
+    """Why the call is refused; None when it is let in, whether it finds something or not."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if _is_refusal(error):
+            return _words(error)
+        if _code(error) not in _NOTHING_THERE:
+            raise
+    return None
+
+
+# --- AWS's words ---
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _is_refusal(error: ClientError) -> bool:
+    """S3 also says so when it is KMS that refuses."""
+    return "AccessDenied" in _code(error)
+
+
+def _words(error: ClientError) -> str:
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return _short(f"{_code(error)}: {message}" if message else _code(error))
+
+
+def _unreached(endpoint: str, error: BotoCoreError) -> str:
+    text = f"{endpoint} did not answer ({type(error).__name__}: {error})"
+    return _short(f"{text}. Is there a way to it: route, endpoint of the VPC, security group?")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
+
+
+# --- As the program of a task ---
+
+
+def run(trials: list[tuple[int, Trial]], region: str, plain_http_endpoint_url: str | None) -> None:
+    """Make the trials with the session that the environment gives, and write one line for each."""
+    session = botocore.session.get_session()
+    session.set_config_variable("region", region)
+    for result in Prober(session.create_client, plain_http_endpoint_url).results(trials):
+        sys.stdout.write(MARK + json.dumps(result) + "\n")
+        sys.stdout.flush()
