@@ -10,7 +10,7 @@ version_added: 0.1.0
 short_description: Where probes have to lie for trials of access
 description:
   - The buckets of one account, each with the folders that a declaration or a share names, and its top.
-  - The result is what the module M(localgov.platform.access_probe) takes as O(ignore:buckets).
+  - The result is what the module M(localgov.platform.access_probe) takes as C(buckets).
 positional: _input
 options:
   _input:
@@ -39,12 +39,12 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.localgov.platform.plugins.plugin_utils import _access_trials
+from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
 
 
-def probed_folders(estate: _access_trials.Estate, host: str) -> list[dict[str, Any]]:
-    """See `_access_trials`."""
-    return _access_trials.probed_folders(estate, host)
+def probed_folders(estate: _expected_access.Estate, host: str) -> list[dict[str, Any]]:
+    """See `_expected_access`."""
+    return _expected_access.probed_folders(estate, host)
 
 
 class FilterModule:

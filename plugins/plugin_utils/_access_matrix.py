@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Any, TypedDict
 
 Trial = dict[str, Any]
+# Not a trial of access, but whether a resource's own statements are the declared ones.
+TRUST = "trust"
 
 
 class Cell(TypedDict):
@@ -42,11 +44,12 @@ def matrix(trials: Iterable[Trial]) -> Matrix:
     """Owners, places and principals are in the order in which the trials name them; `lines` are for a terminal."""
     tried = [{**trial, "place": place(trial), "principal": f"{trial['account']}/{trial['role']}"} for trial in trials]
     surprises = [trial for trial in tried if is_surprise(trial)]
+    of_access = [trial for trial in tried if trial["action"] != TRUST]
     return {
-        "tables": [_table(owner, tried) for owner in dict.fromkeys(trial["owner"] for trial in tried)],
+        "tables": [_table(owner, of_access) for owner in dict.fromkeys(trial["owner"] for trial in of_access)],
         "surprises": surprises,
         "counts": {"trials": len(tried), "surprises": len(surprises), **Counter(trial["outcome"] for trial in tried)},
-        "lines": [*_lines(tried), *map(_told, surprises)],
+        "lines": [*_lines(of_access), *map(_told, surprises)],
     }
 
 
@@ -104,6 +107,8 @@ def _let_into(own: list[Trial]) -> str:
 
 
 def _told(trial: Trial) -> str:
+    if trial["action"] == TRUST:
+        return f"SURPRISE: {trial['owner']}:{trial['place']} {trial['outcome']} from its declaration. {trial['reason']}"
     what = "failed" if trial["outcome"] == "failed" else f"was {trial['outcome']}"
     return (
         f"SURPRISE: {trial['principal']} {trial['action']} {trial['owner']}:{trial['place']} {what}, "

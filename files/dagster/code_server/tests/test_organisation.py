@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -29,16 +31,17 @@ class Organisation:
             self.open(name)
         self.definitions = organisation.definitions()
 
-    def open(self, name: str) -> None:
-        """The local authority turns its key."""
+    def open(self, name: str, folder: str = "", actions: tuple[str, ...] = ("s3:ListBucket", "s3:GetObject")) -> None:
+        """The local authority turns its key: for the whole bucket, or for one folder, such as `ssda903/`."""
         bucket = self.shared[name]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"AWS": "arn:aws:iam::012345670123:root"},
-            "Action": ["s3:GetObject", "s3:ListBucket"],
-            "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        who = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::012345670123:root"}}
+        only_folder = {"Condition": {"StringLike": {"s3:prefix": f"{folder}*"}}} if folder else {}
+        statements = [
+            {**who, "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}", **only_folder},
+            {**who, "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{folder}*"},
+        ]
+        granted = [statement for statement in statements if statement["Action"] in actions]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": granted})
         client(ACCOUNTS[name]).put_bucket_policy(Bucket=bucket, Policy=policy)
 
     def close(self, name: str) -> None:
@@ -54,6 +57,23 @@ class Organisation:
     def storage(self) -> Storage:
         members = {name: f"s3://{bucket}" for name, bucket in self.shared.items()}
         return Storage(data_store_location=f"s3://{self.data_store}", member_shared_locations=json.dumps(members))
+
+    @contextmanager
+    def after_the_first_read(self, happens: Callable[[], None]) -> Iterator[None]:
+        """Something that happens while the pipeline reads: right after the next object that it gets."""
+        events = self.storage().client.meta.events
+        pending = [happens]
+
+        def first_read(**_: object) -> None:
+            if pending:
+                pending.pop()()
+
+        events.register("after-call.s3.GetObject", first_read)
+        try:
+            yield
+            assert not pending, "the pipeline read nothing"
+        finally:
+            events.unregister("after-call.s3.GetObject", first_read)
 
     def tick(self) -> list[dg.RunRequest]:
         outcome = changed_shares()
@@ -80,6 +100,13 @@ class Organisation:
     def manifest(self) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(self._read("json"))
         return manifest
+
+    def put_off(self, by: timedelta) -> None:
+        """As if the table had been written that much earlier."""
+        manifest = self.manifest()
+        manifest["retry_at"] = (datetime.fromisoformat(manifest["retry_at"]) - by).isoformat()
+        key = "regional/ssda903/2026/header.json"
+        client().put_object(Bucket=self.data_store, Key=key, Body=json.dumps(manifest).encode())
 
     def _read(self, extension: str) -> str:
         key = f"regional/ssda903/2026/header.{extension}"
@@ -145,6 +172,91 @@ def test_closing_a_bucket_takes_its_rows_out_and_opening_it_brings_them_back(hub
     assert len(set(keys)) == len(keys) == 3
 
 
+def test_a_bucket_that_closes_while_it_is_read_is_left_out_as_a_whole_and_the_others_go_on(hub: Organisation) -> None:
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("alphaton", "F,2009-11,MWBC,1,2025-08", key=KEY.replace("aa.csv", "bb.csv"))
+    hub.share("betaford", "U,2018-06,AIND,0,")
+    (request,) = hub.tick()
+    with hub.after_the_first_read(lambda: hub.close("alphaton")):
+        hub.run(request)
+
+    assert {row["local_authority"] for row in hub.rows()} == {"betaford"}
+    (skipped,) = hub.manifest()["skipped"]
+    assert skipped["local_authority"] == "alphaton"
+    assert "access is refused" in skipped["reason"]
+
+    hub.settle()
+    hub.open("alphaton")
+    hub.settle()
+    assert hub.manifest()["rows"] == {"alphaton": 2, "betaford": 1}
+    assert hub.manifest()["skipped"] == []
+
+
+def test_a_bucket_that_is_open_again_before_anybody_looked_is_caught_up_with(hub: Organisation) -> None:
+    """The list of what is shared looks as it did, so that only the manifest knows that something is missing."""
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("alphaton", "F,2009-11,MWBC,1,2025-08", key=KEY.replace("aa.csv", "bb.csv"))
+    (request,) = hub.tick()
+    with hub.after_the_first_read(lambda: hub.close("alphaton")):
+        hub.run(request)
+    hub.open("alphaton")
+    assert hub.tick() == [], "what was refused a moment ago is not asked for at once"
+
+    hub.put_off(timedelta(minutes=10))
+    assert len(hub.settle()) == 1
+    assert hub.manifest()["rows"] == {"alphaton": 2}
+
+
+def test_a_bucket_that_can_be_listed_and_not_read_does_not_keep_the_pipeline_busy(hub: Organisation) -> None:
+    hub.open("alphaton", actions=("s3:ListBucket",))
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "U,2018-06,AIND,0,")
+
+    assert len(hub.settle()) == 1
+    assert hub.manifest()["rows"] == {"betaford": 1}
+    assert [entry["local_authority"] for entry in hub.manifest()["skipped"]] == ["alphaton"]
+
+
+def test_a_share_of_one_dataset_is_read_as_if_the_whole_bucket_were_open(hub: Organisation) -> None:
+    hub.open("alphaton", "ssda903/")
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "F,2018-06,AIND,,")
+
+    assert len(hub.settle()) == 1
+    assert hub.manifest()["rows"] == {"alphaton": 1, "betaford": 1}
+    assert hub.manifest()["skipped"] == []
+
+
+@pytest.mark.parametrize("folder", ["another_dataset/", "ssda903/2026/", "ssda9/"])
+def test_a_share_of_something_else_counts_as_closed_for_the_dataset(hub: Organisation, folder: str) -> None:
+    hub.open("alphaton", folder)
+    hub.share("alphaton", "M,2012-03,WBRI,,", key=KEY.replace("ssda903", "another_dataset"))
+    hub.share("betaford", "F,2018-06,AIND,,")
+
+    assert len(hub.settle()) == 1
+    assert hub.manifest()["rows"] == {"betaford": 1}
+    assert [entry["local_authority"] for entry in hub.manifest()["skipped"]] == ["alphaton"]
+
+
+def test_a_dataset_without_rules_that_one_shares_as_a_folder_and_another_as_a_bucket_settles(hub: Organisation) -> None:
+    key = KEY.replace("ssda903", "another_dataset")
+    hub.open("alphaton", "another_dataset/")
+    hub.share("alphaton", "M,2012-03,WBRI,,", key=key)
+    hub.share("betaford", "F,2018-06,AIND,,", key=key)
+
+    assert len(hub.settle()) == 1
+
+
+def test_limiting_a_share_takes_out_the_rows_of_the_other_datasets(hub: Organisation) -> None:
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "F,2018-06,AIND,,")
+    hub.settle()
+    hub.open("alphaton", "another_dataset/")
+    hub.settle()
+
+    assert {row["local_authority"] for row in hub.rows()} == {"betaford"}
+
+
 def test_a_member_without_a_bucket_does_not_hold_up_the_others(
     hub: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,3 +300,10 @@ def test_a_file_that_may_not_be_shared_is_left_out_and_its_values_are_not_repeat
 def test_objects_that_are_no_tables_are_ignored(hub: Organisation) -> None:
     hub.share("alphaton", "hello", key="notes/README.txt")
     assert hub.tick() == []
+
+
+def test_objects_that_are_no_tables_are_ignored_beside_a_table(hub: Organisation) -> None:
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("alphaton", "hello", key="ssda903/2026/header/README.txt")
+    assert len(hub.settle()) == 1
+    assert hub.manifest()["skipped"] == []

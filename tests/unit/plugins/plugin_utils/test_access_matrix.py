@@ -90,3 +90,12 @@ def test_a_surprise_in_either_direction_and_a_failed_trial_are_told_with_awss_re
 def test_a_principal_has_one_line_with_all_that_it_was_let_into() -> None:
     lines = access.matrix([trial(), trial(action="list"), trial(IMAGE, "pull", "refused")])["lines"]
     assert lines == ["hub/localgov-run-task  refused   1 of   3  get+list camden:localgov-012345670123-shared"]
+
+
+def test_statements_that_are_not_the_declared_ones_are_a_surprise_and_no_principal() -> None:
+    differs = trial(action="trust", outcome="differs", expected="as declared", reason="Run site.yml.")
+    matrix = access.matrix([trial(), differs, trial(action="trust", outcome="as declared")])
+    assert matrix["lines"][1:] == [
+        "SURPRISE: camden:localgov-012345670123-shared differs from its declaration. Run site.yml."
+    ]
+    assert [row["principal"] for row in matrix["tables"][0]["let_in"]] == ["hub/localgov-run-task"]

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-_CLOSED = {"AccessDenied": "access is refused", "403": "access is refused", "NoSuchBucket": "the bucket does not exist"}
+_CLOSED = {
+    "AccessDenied": "access is refused",
+    "403": "access is refused",
+    "AllAccessDisabled": "access is refused",
+    "AccountProblem": "its account is suspended",
+    "InvalidObjectState": "a file is archived",
+    "NoSuchBucket": "the bucket does not exist",
+}
 
 
 class BucketClosedError(Exception):
@@ -154,5 +161,6 @@ class Storage(dg.ConfigurableResource[None]):
 
 
 def _closed(error: Any, bucket: str) -> Exception:  # noqa: ANN401
-    reason = _CLOSED.get(error.response["Error"]["Code"])
+    code = error.response["Error"]["Code"]
+    reason = "its key cannot be used" if code.startswith("KMS.") else _CLOSED.get(code)
     return error if reason is None else BucketClosedError(f"s3://{bucket}: {reason}")

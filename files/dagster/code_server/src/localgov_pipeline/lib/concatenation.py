@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import polars as pl
@@ -50,14 +50,25 @@ def concatenated(frames: Sequence[tuple[str, pl.DataFrame]], columns: Sequence[s
 
 
 def manifest_json(
-    table: RegionalTable, mark: str, rows: pl.DataFrame, skipped: Sequence[Skipped], finished_at: datetime
+    table: RegionalTable,
+    mark: str,
+    rows: pl.DataFrame,
+    skipped: Sequence[Skipped],
+    finished_at: datetime,
+    retry_at: datetime | None,
 ) -> bytes:
+    """`retry_at` is when the table is to be written again although the fingerprint `mark` may be the same by then."""
     counts = rows.group_by(LOCAL_AUTHORITY).len().sort(LOCAL_AUTHORITY).rows()
     document = {
         **table._asdict(),
-        "finished_at": finished_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "finished_at": _in_utc(finished_at),
         "rows": dict(counts),
         "skipped": [entry._asdict() for entry in sorted(set(skipped))],
         "fingerprint": mark,
+        "retry_at": None if retry_at is None else _in_utc(retry_at),
     }
     return json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def _in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

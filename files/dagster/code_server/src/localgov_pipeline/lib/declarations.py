@@ -103,9 +103,16 @@ def _column_for_year(rules: dict[str, Any], year: int) -> Column:
     return Column.model_validate(merged)
 
 
+_DATASETS = resources.files("localgov_pipeline") / "datasets"
+
+
+def declared_datasets() -> list[str]:
+    return sorted(file.name.removesuffix(".yaml") for file in _DATASETS.iterdir() if file.name.endswith(".yaml"))
+
+
 @cache
 def declared(dataset: str, year: int) -> Dataset:
-    file = resources.files("localgov_pipeline") / "datasets" / f"{dataset}.yaml"
+    file = _DATASETS / f"{dataset}.yaml"
     if not dataset.replace("_", "").isalnum() or not file.is_file():
         raise UnknownDatasetError(f"No rules for the dataset {dataset}.")
     return dataset_for_year(yaml.safe_load(file.read_text(encoding="utf-8")), year)

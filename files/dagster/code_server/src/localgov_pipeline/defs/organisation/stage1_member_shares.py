@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
-from localgov_pipeline.defs.organisation.members import current_shares
+from localgov_pipeline.defs.organisation.members import all_shares
 from localgov_pipeline.defs.organisation.run import WantedTable, write_regional_table
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib import regional
+from localgov_pipeline.lib.declarations import declared_datasets
 
 member_shares = dg.AssetSpec(
     "member_shares", description="CSV files in the shared bucket of every local authority.", kinds={"s3", "csv"}
@@ -25,10 +28,10 @@ member_shares = dg.AssetSpec(
 def changed_shares() -> dg.SensorResult:
     """A table is written again until its manifest names what is shared now, so a failed run is not forgotten."""
     storage = Storage.from_environment()
-    shares = current_shares(storage)
     manifests = _manifests(storage)
-    written = {table: manifest["fingerprint"] for table, manifest in manifests.items()}
-    wanted = regional.tables_to_write(shares.files, [*shares.closed], written)
+    shares = all_shares(storage, {*declared_datasets(), *(table.dataset for table in manifests)})
+    written = regional.written_fingerprints(manifests, datetime.now(UTC))
+    wanted = regional.tables_to_write(shares.files, shares.closed, manifests, written)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
@@ -42,8 +45,8 @@ def changed_shares() -> dg.SensorResult:
     )
 
 
-def _manifests(storage: Storage) -> dict[regional.RegionalTable, dict[str, str]]:
-    found: dict[regional.RegionalTable, dict[str, str]] = {}
+def _manifests(storage: Storage) -> dict[regional.RegionalTable, dict[str, Any]]:
+    found: dict[regional.RegionalTable, dict[str, Any]] = {}
     for entry in storage.objects(storage.data_store, regional.REGIONAL_PREFIX):
         table = regional.table_of_manifest_key(entry.key)
         manifest = storage.fetch(storage.data_store, entry.key) if table else None

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom a resource's policy lets in from outside the account that owns the resource. Pure.
+
+It errs on the safe side: conditions are not weighed, and what is not plainly the account's own counts as outside.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+Policy = dict[str, Any]
+Statement = dict[str, Any]
+
+
+class PolicyError(ValueError):
+    """A policy, or an account, of which nothing can be said: says why."""
+
+
+def outside_access(policy: Policy | str | None, account_id: str) -> list[str]:
+    """One text, its Sid and principal, for each principal of an Allow statement that is not plainly the account's own.
+
+    A service of AWS acts for the account and does not count. A resource without a policy lets in nobody.
+    """
+    if re.fullmatch(r"[0-9]{12}", account_id) is None:
+        raise PolicyError(f"the account '{account_id}' is not a string of twelve digits")
+    return [
+        f"{statement.get('Sid') or f'statement {number}'}: {principal}"
+        for number, statement in enumerate(_statements(policy), start=1)
+        if statement.get("Effect") != "Deny"
+        for principal in _outsiders(statement, account_id)
+    ]
+
+
+def _statements(policy: Policy | str | None) -> list[Statement]:
+    if isinstance(policy, str) and policy.strip():
+        policy = json.loads(policy, object_pairs_hook=_without_doubles)
+    elif not policy or isinstance(policy, str):
+        return []
+    found = policy.get("Statement") if isinstance(policy, dict) else None
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list) or not all(isinstance(statement, dict) for statement in found):
+        raise PolicyError("its Statement is neither an object nor a list of objects")
+    return found
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key written twice Python keeps the last, and AWS might mean the first."""
+    if len(dict(pairs)) != len(pairs):
+        raise PolicyError("a key stands in it twice")
+    return dict(pairs)
+
+
+def _outsiders(statement: Statement, account_id: str) -> Iterator[str]:
+    if "NotPrincipal" in statement:
+        yield f"everybody but {json.dumps(statement['NotPrincipal'])}"
+    elif isinstance(statement.get("Principal"), dict) and statement["Principal"]:
+        for kind, values in statement["Principal"].items():
+            for value in values if isinstance(values, list) else [values]:
+                if not _is_own(kind, value, account_id):
+                    yield f"{kind} {value}"
+    else:
+        yield str(statement.get("Principal") or "no principal")
+
+
+def _is_own(kind: str, value: object, account_id: str) -> bool:
+    if kind == "Service":
+        return isinstance(value, str) and re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", value) is not None
+    own = rf"{account_id}|arn:aws[a-z-]*:(iam|sts)::{account_id}:[^*?]+"
+    return kind == "AWS" and isinstance(value, str) and re.fullmatch(own, value) is not None

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""verify.yml finds nothing in a sound deployment, and every breach in one that was tampered with."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import sessions
+from sandbox.settings import Settings
+from tests.e2e.conftest import Playbook
+
+Policy = dict[str, Any]
+Sabotage = Callable[[Policy], None]
+ACCOUNTS = {"hub", "camden", "croydon", "sutton", "outsider", "stranger"}
+# Principal, action, owner, and the end of the resource's ARN with the folder.
+Surprise = tuple[str, str, str, str]
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "verify.json").read_text())["trials"]
+    return found
+
+
+def surprises(folder: Path) -> set[Surprise]:
+    return {
+        (
+            f"{trial['account']}/{trial['role']}",
+            trial["action"],
+            trial["owner"],
+            "/".join(filter(None, [trial["resource"].split(":")[-1], trial["prefix"]])),
+        )
+        for trial in trials(folder)
+        if trial["outcome"] != trial["expected"]
+    }
+
+
+@dataclass
+class Tampering:
+    """Somebody with every right in the accounts, who changes policies; all is put back at the end."""
+
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def client(self, account: str, service: str) -> Any:  # noqa: ANN401 - boto3's clients have no static types
+        session = sessions.of_root(self.settings, account)
+        described = {"endpoint_url": self.settings.endpoint_url, "verify": str(self.settings.ca_bundle)}
+        return session.client(service, **described)  # type: ignore[call-overload]
+
+    def bucket_name(self, account: str, kind: str) -> str:
+        return f"localgov-{self.settings.accounts[account].id}-{kind}"
+
+    def bucket(self, account: str, kind: str, sabotage: Sabotage) -> None:
+        s3, name = self.client(account, "s3"), self.bucket_name(account, kind)
+        before = s3.get_bucket_policy(Bucket=name)["Policy"]
+        self._undo.append(lambda: s3.put_bucket_policy(Bucket=name, Policy=before))
+        s3.put_bucket_policy(Bucket=name, Policy=_sabotaged(before, sabotage))
+
+    def repository(self, image: str, sabotage: Sabotage) -> None:
+        ecr, name = self.client("hub", "ecr"), f"localgov/{image}"
+        before = ecr.get_repository_policy(repositoryName=name)["policyText"]
+        self._undo.append(lambda: ecr.set_repository_policy(repositoryName=name, policyText=before))
+        ecr.set_repository_policy(repositoryName=name, policyText=_sabotaged(before, sabotage))
+
+    def role(self, account: str, role: str, statement: Policy) -> None:
+        iam = self.client(account, "iam")
+        self._undo.append(lambda: iam.delete_role_policy(RoleName=role, PolicyName="sabotage"))
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        iam.put_role_policy(RoleName=role, PolicyName="sabotage", PolicyDocument=json.dumps(document))
+
+    def undo(self) -> None:
+        for step in reversed(self._undo):
+            step()
+        self._undo.clear()
+
+
+def _sabotaged(policy: str, sabotage: Sabotage) -> str:
+    document: Policy = json.loads(policy)
+    sabotage(document)
+    return json.dumps(document)
+
+
+def grants(policy: Policy) -> list[Policy]:
+    return [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+
+
+def each_grant(change: Callable[[Policy], object]) -> Sabotage:
+    """A sabotage that changes every statement by which somebody is let in."""
+
+    def sabotage(policy: Policy) -> None:
+        assert grants(policy), "there is nothing to sabotage"
+        for statement in grants(policy):
+            change(statement)
+
+    return sabotage
+
+
+def organisational_unit(statement: Policy) -> tuple[str, Policy]:
+    operator = next(name for name in statement["Condition"] if name.startswith("ForAnyValue:"))
+    return operator, statement["Condition"]
+
+
+def with_condition(values: Callable[[Any], Any], key: str) -> Callable[[Policy], None]:
+    """Rewrite the values of a condition key, by whatever operator it is asked for."""
+
+    def change(statement: Policy) -> None:
+        found = [keys for keys in statement["Condition"].values() if key in keys]
+        assert found, f"no condition on {key}"
+        for keys in found:
+            keys[key] = values(keys[key])
+
+    return change
+
+
+def without_condition(key: str) -> Callable[[Policy], None]:
+    def change(statement: Policy) -> None:
+        for operator in [name for name, keys in statement["Condition"].items() if key in keys]:
+            del statement["Condition"][operator][key]
+            if not statement["Condition"][operator]:
+                del statement["Condition"][operator]
+
+    return change
+
+
+def for_all_values(statement: Policy) -> None:
+    operator, condition = organisational_unit(statement)
+    condition[operator.replace("ForAnyValue:", "ForAllValues:")] = condition.pop(operator)
+
+
+def for_all_values_in_any_organisation(statement: Policy) -> None:
+    for_all_values(statement)
+    without_condition("aws:PrincipalOrgID")(statement)
+
+
+def unit_without_star(paths: str | list[str]) -> list[str]:
+    return [path.removesuffix("/*") for path in ([paths] if isinstance(paths, str) else paths)]
+
+
+def no_tls_only(policy: Policy) -> None:
+    policy["Statement"] = grants(policy)
+
+
+def also(statement: Policy) -> Sabotage:
+    return lambda policy: policy["Statement"].append(statement)
+
+
+def reading(bucket: str, principal: str, **condition: Any) -> Policy:  # noqa: ANN401
+    return {
+        "Sid": "Sabotage",
+        "Effect": "Allow",
+        "Principal": {"AWS": principal},
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        **({"Condition": condition} if condition else {}),
+    }
+
+
+@pytest.fixture
+def tampering(settings: Settings) -> Iterator[Tampering]:
+    somebody = Tampering(settings)
+    yield somebody
+    somebody.undo()
+
+
+def residue(settings: Settings) -> list[str]:
+    """What trials of access have left behind anywhere."""
+    found = []
+    everywhere = Tampering(settings)
+    for account in sorted(ACCOUNTS):
+        s3, iam = everywhere.client(account, "s3"), everywhere.client(account, "iam")
+        for bucket in s3.list_buckets()["Buckets"]:
+            listed = s3.list_object_versions(Bucket=bucket["Name"])
+            entries = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+            found += [f"{bucket['Name']}/{entry['Key']}" for entry in entries if ".access-probe" in entry["Key"]]
+        for role in iam.list_roles()["Roles"]:
+            if "access-probe" in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
+                found.append(f"{account}: policy of {role['RoleName']}")
+        if account in ("outsider", "stranger"):
+            names = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+            found += [f"{account}: role {name}" for name in names if name not in ("localgov-deploy",)]
+    return found
+
+
+def test_every_role_of_every_account_reaches_what_is_declared_and_nothing_else(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook, settings: Settings, tmp_path: Path
+) -> None:
+    run = playbook("verify", "-e", f"report_folder={tmp_path}")
+    assert run.returncode == 0, run.stdout[-6000:]
+    tried = trials(tmp_path)
+    assert {trial["account"] for trial in tried} == ACCOUNTS
+    assert {trial["outcome"] for trial in tried} == {"allowed", "refused"}
+    owned = {(trial["owner"], trial["resource"].split(":")[-1]) for trial in tried}
+    assert len([resource for owner, resource in owned if owner == "hub" and "repository" in resource]) == 4
+    for account in ("camden", "croydon", "sutton"):
+        assert len([resource for owner, resource in owned if owner == account]) == 3
+    assert "no surprise" in run.stdout
+    assert "Every one" in (tmp_path / "verify.html").read_text()
+    assert residue(settings) == []
+
+
+def test_each_of_twelve_sabotages_is_reported(
+    deployed: subprocess.CompletedProcess[str],
+    playbook: Playbook,
+    settings: Settings,
+    tampering: Tampering,
+    tmp_path: Path,
+) -> None:
+    """Each on a resource or by a principal of its own, so that one run shows them all and none hides behind another."""
+    hub = settings.accounts["hub"].id
+    organisation = {"aws:PrincipalOrgID": json.loads(settings.description.read_text())["organisation_id"]}
+    croydon_run = f"arn:aws:iam::{settings.accounts['croydon'].id}:role/localgov-run-task"
+    name = tampering.bucket_name
+    # 1 The role's name widened to all of the organisation's roles.
+    tampering.bucket(
+        "camden", "shared", each_grant(with_condition(lambda _: f"arn:aws:iam::{hub}:role/*", "aws:PrincipalArn"))
+    )
+    # 2 The statement that refuses plain HTTP dropped; 3 revoked in the inventory, but the statement left.
+    tampering.bucket("croydon", "shared", no_tls_only)
+    # 4 The wrong account.
+    tampering.bucket("sutton", "shared", each_grant(with_condition(lambda _: croydon_run, "aws:PrincipalArn")))
+    # 5 The unit's path without its star, 6 ForAllValues without the organisation, 7 no unit at all, 8 every action.
+    tampering.repository("frontend", each_grant(with_condition(unit_without_star, "aws:PrincipalOrgPaths")))
+    tampering.repository("dagit", each_grant(for_all_values_in_any_organisation))
+    tampering.repository("daemon", each_grant(without_condition("aws:PrincipalOrgPaths")))
+    tampering.repository("code-server", each_grant(lambda statement: statement.update(Action="ecr:*")))
+    # Another bucket opened 9 to the organisation's run, 10 to the organisation's whole account, 11 to every run.
+    data_store = name("camden", "data-store")
+    tampering.bucket("camden", "data-store", also(reading(data_store, f"arn:aws:iam::{hub}:role/localgov-run-task")))
+    data_store = name("croydon", "data-store")
+    tampering.bucket("croydon", "data-store", also(reading(data_store, f"arn:aws:iam::{hub}:root")))
+    anybody = reading(
+        name("sutton", "workspace"),
+        "*",
+        ArnLike={"aws:PrincipalArn": "arn:aws:iam::*:role/localgov-run-task"},
+        StringEquals=organisation,
+    )
+    tampering.bucket("sutton", "workspace", also(anybody))
+    # 12 A service's own policy widened.
+    own_data = {
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{name('camden', 'workspace')}/*",
+    }
+    tampering.role("camden", "localgov-frontend-task", own_data)
+    revoked = tmp_path / "revoked.yml"
+    revoked.write_text("local_authorities: {hosts: {croydon: {platform_share: revoked}}}\n")
+
+    run = playbook("verify", "-i", str(revoked), "-e", f"report_folder={tmp_path}")
+
+    assert run.returncode != 0
+    found = surprises(tmp_path)
+    expected: dict[int, Surprise] = {
+        1: ("hub/localgov-daemon-task", "get", "camden", name("camden", "shared")),
+        2: ("croydon/deployer", "list_without_tls", "croydon", name("croydon", "shared")),
+        3: ("hub/localgov-run-task", "get", "croydon", name("croydon", "shared")),
+        4: ("hub/localgov-run-task", "get", "sutton", name("sutton", "shared")),
+        5: ("camden/localgov-frontend-execution", "pull", "hub", "repository/localgov/frontend"),
+        6: ("stranger/localgov-dagit-execution", "pull", "hub", "repository/localgov/dagit"),
+        7: ("outsider/localgov-daemon-execution", "pull", "hub", "repository/localgov/daemon"),
+        8: ("sutton/localgov-run-execution", "push", "hub", "repository/localgov/code-server"),
+        9: ("hub/localgov-run-task", "get", "camden", name("camden", "data-store")),
+        10: ("hub/localgov-frontend-task", "get", "croydon", name("croydon", "data-store")),
+        11: ("camden/localgov-run-task", "get", "sutton", name("sutton", "workspace")),
+        12: ("camden/localgov-frontend-task", "get", "camden", name("camden", "workspace")),
+    }
+    assert {number: surprise in found for number, surprise in expected.items()} == dict.fromkeys(expected, True)
+    assert re.search(r"SURPRISE: hub/localgov-run-task get sutton:\S+-shared was refused, expected allowed", run.stdout)
+    assert ("croydon/localgov-run-task", "get", "sutton", name("sutton", "shared")) in found
+    # Nobody is accused of what was not sabotaged.
+    assert not [surprise for surprise in found if surprise[3] == name("hub", "data-store")]
+    assert residue(settings) == []
+
+
+def test_a_lock_that_is_broken_while_the_other_still_holds_is_reported_too(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook, tampering: Tampering, tmp_path: Path
+) -> None:
+    """Nobody gets in by these, so that no trial finds them: it is found that the statement is not the declared one."""
+    tampering.repository("frontend", each_grant(without_condition("aws:PrincipalOrgID")))
+    tampering.repository("dagit", each_grant(for_all_values))
+    tampering.bucket("sutton", "shared", each_grant(without_condition("aws:PrincipalOrgPaths")))
+    run = playbook(
+        "verify", "--limit", "hub,sutton", "-e", f"report_folder={tmp_path}", "-e", "verify_roles=localgov-run-task"
+    )
+    assert run.returncode != 0
+    assert {(owner, resource) for _, action, owner, resource in surprises(tmp_path) if action == "trust"} == {
+        ("hub", "repository/localgov/frontend"),
+        ("hub", "repository/localgov/dagit"),
+        ("sutton", tampering.bucket_name("sutton", "shared")),
+    }
