@@ -28,7 +28,7 @@ options:
     type: str
     required: true
   roles:
-    description: Names of roles, if not all of them are to try.
+    description: Names of roles, if not all of them are to try. The deploy role is called C(deployer).
     type: list
     elements: str
 """
@@ -61,7 +61,7 @@ def access_trials(estate: _expected_access.Estate, host: str, roles: list[str] |
         principals = _expected_access.principals(estate, host)
     except DeclarationError as error:
         raise AnsibleFilterError(f"access_trials of {host}: {error}") from error
-    wanted = [each for each in principals if not roles or each["role"] in roles]
+    wanted = [each for each in principals if not roles or (each["role"] or "deployer") in roles]
     return {
         "principals": [{"role": each["role"], "trials": each["trials"]} for each in wanted],
         "loans": [{"name": each["role"], "statements": each["statements"]} for each in wanted if each["statements"]],

@@ -73,13 +73,17 @@ options:
         description: Whether the tasks get public addresses. Needed in a public subnet.
         type: bool
         default: false
+      at_once:
+        description: How many tasks run at the same time.
+        type: int
+        default: 10
   plain_http_endpoint_url:
     description:
       - Where S3 is reached without TLS, for V(list_without_tls). By default AWS's own endpoint of the region.
       - From within an ECS task there is mostly no way to port 80. Let the task's own session try it.
     type: str
   timeout:
-    description: How many seconds the ECS tasks have, from their start to their end. The rest is stopped then.
+    description: How many seconds tasks that run at the same time have. The rest is stopped then.
     type: int
     default: 300
 attributes:
@@ -104,7 +108,7 @@ notes:
     C(ecs:TagResource), C(ecs:DescribeTasks), C(ecs:StopTask), C(iam:PassRole) for the roles and the execution role, and
     C(logs:GetLogEvents). Without O(task), C(sts:AssumeRole) for the roles, which must trust it.
   - RunTask takes no more than 8,192 characters of changes to a task definition. Where a role's trials do not fit, it
-    gets several tasks. All tasks are started before the first is waited for.
+    gets several tasks.
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -213,6 +217,8 @@ def main() -> None:
         trials = [trial for principal in module.params["principals"] for trial in principal["trials"]]
         for trial in trials:
             check(trial)
+        if (module.params["task"] or {}).get("at_once", 1) < 1:
+            raise RefusedError("task.at_once is how many tasks run at the same time: give 1 or more.")
         answers = {answer.result.number: answer for answer in _answers(module, _principals(module))}
     except RefusedError as refused:
         module.fail_json(msg=str(refused))
@@ -249,6 +255,7 @@ def _argument_spec() -> dict[str, dict[str, Any]]:
                 "subnets": {"type": "list", "elements": "str", "required": True},
                 "security_groups": {"type": "list", "elements": "str", "required": True},
                 "assign_public_ip": {"type": "bool", "default": False},
+                "at_once": {"type": "int", "default": 10},
             },
         },
         "plain_http_endpoint_url": {"type": "str"},
@@ -265,18 +272,25 @@ def _principals(module: AnsibleAWSModule) -> list[Principal]:
 
 
 def _answers(module: AnsibleAWSModule, principals: list[Principal]) -> Iterator[Answer]:
-    """Tasks take their time to start, so the other sessions try meanwhile."""
     identity = _identity(module)
     in_tasks = [principal for principal in principals if principal.role and module.params["task"]]
-    deadline = time.monotonic() + module.params["timeout"]
-    ecs = _client(module, "ecs") if in_tasks else None
-    ground = tasks.ground_of(ecs, identity, module.params["task"]) if in_tasks else None
-    started = tasks.start(ecs, ground, _programs(module, ground, in_tasks)) if ground else []
     for principal in principals:
         if principal not in in_tasks:
             yield from _in_session(module, identity, principal)
-    if ground:
-        logs = _client(module, "logs", region=ground.log_region)
+    if in_tasks:
+        yield from _in_tasks(module, identity, in_tasks)
+
+
+def _in_tasks(module: AnsibleAWSModule, identity: Identity, principals: list[Principal]) -> Iterator[Answer]:
+    """The trials of principals whose sessions only ECS can have, so many tasks at once as are asked for."""
+    ecs = _client(module, "ecs")
+    ground = tasks.ground_of(ecs, identity, module.params["task"])
+    logs = _client(module, "logs", region=ground.log_region)
+    found = _programs(module, ground, principals)
+    at_once = module.params["task"]["at_once"]
+    for first in range(0, len(found), at_once):
+        started = tasks.start(ecs, ground, found[first : first + at_once])
+        deadline = time.monotonic() + module.params["timeout"]
         for task, result in tasks.finish(ecs, logs, ground, started, deadline):
             yield Answer(result, task.caller(identity) if task.arn else None)
 
