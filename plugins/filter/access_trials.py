@@ -44,6 +44,7 @@ _value:
   description:
     - C(principals), one for each role, with C(role) and C(trials). The deployer's has no C(role).
     - C(loans), the C(name) of each role that borrows C(statements) for its trials.
+    - C(takes), the C(name) of every role that may have borrowed, whose loan is to be taken back.
   type: dict
 """
 
@@ -61,10 +62,15 @@ def access_trials(estate: _expected_access.Estate, host: str, roles: list[str] |
         principals = _expected_access.principals(estate, host)
     except DeclarationError as error:
         raise AnsibleFilterError(f"access_trials of {host}: {error}") from error
+    known = ["deployer", *_expected_access.every_role(estate)]
+    if unknown := [role for role in roles or [] if role not in known]:
+        raise AnsibleFilterError(f"access_trials of {host}: no role '{unknown[0]}' is declared; {', '.join(known)} are")
     wanted = [each for each in principals if not roles or (each["role"] or "deployer") in roles]
     return {
         "principals": [{"role": each["role"], "trials": each["trials"]} for each in wanted],
         "loans": [{"name": each["role"], "statements": each["statements"]} for each in wanted if each["statements"]],
+        # All that may have been lent, by an earlier run that was killed too.
+        "takes": [{"name": each["role"], "statements": []} for each in principals if each["role"]],
     }
 
 

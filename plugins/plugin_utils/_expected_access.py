@@ -7,7 +7,7 @@ Expectations come from the declarations and the inventory alone. Of a deployed p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError, Service
@@ -25,6 +25,8 @@ _CALLS = {
     "pull": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
     "push": ["ecr:PutImage"],
 }
+# How long what is lent may count, for the case that nobody comes to take it back.
+_LENT_FOR = timedelta(hours=1)
 _OWN_BUCKETS = ("data_store", "workspace", "shared")
 
 Trial = dict[str, str]
@@ -85,9 +87,9 @@ class Verdict(NamedTuple):
 def principals(estate: Estate, host: str, now: datetime | None = None) -> list[Principal]:
     """The roles of *host* with what each is to try, in the declaration's order; the deployer's own session first."""
     account = estate["hosts"][host]
-    if account["kind"] == OUTSIDER:
-        return [_outsider(estate, host, role) for role in _every_role(estate)]
     moment = now or datetime.now(UTC)
+    if account["kind"] == OUTSIDER:
+        return [_outsider(estate, host, role, moment) for role in every_role(estate)]
     found = [_deployer(estate, host)]
     for name, service in account["services"].items():
         found.append(_principal(estate, host, _role(estate, name, "task"), (name, service, "task"), moment))
@@ -121,7 +123,7 @@ def _principal(estate: Estate, host: str, role: str, who: tuple[str, Service, st
         for action in _ACTIONS_OF_REPOSITORY:
             verdict = _on_repository(estate, host, (name, service, kind), (owner, image), action)
             trials.append(_trial(host, role, owner, _repository_arn(estate, owner, image), action, "", verdict))
-    return {"role": role, "trials": trials, "statements": _borrowed(estate, host, trials)}
+    return {"role": role, "trials": trials, "statements": _borrowed(estate, host, trials, moment)}
 
 
 def _deployer(estate: Estate, host: str) -> Principal:
@@ -147,7 +149,7 @@ def _deployer(estate: Estate, host: str) -> Principal:
     return {"role": None, "trials": trials, "statements": []}
 
 
-def _outsider(estate: Estate, host: str, role: str) -> Principal:
+def _outsider(estate: Estate, host: str, role: str, moment: datetime) -> Principal:
     """A role of the right name in the wrong account: it has every right that its own account can give."""
     verdict = Verdict(False, "outside the organisational unit")
     trials = [
@@ -160,11 +162,18 @@ def _outsider(estate: Estate, host: str, role: str) -> Principal:
         for owner, image in _repositories(estate)
         for action in _ACTIONS_OF_REPOSITORY
     ]
-    every_right = {"Sid": "EveryRight", "Effect": "Allow", "Action": ["ecr:*", "s3:*"], "Resource": "*"}
+    every_right = {
+        "Sid": "EveryRight",
+        "Effect": "Allow",
+        "Action": ["ecr:*", "s3:*"],
+        "Resource": "*",
+        "Condition": _lent(moment),
+    }
     return {"role": role, "trials": trials, "statements": [every_right]}
 
 
-def _every_role(estate: Estate) -> list[str]:
+def every_role(estate: Estate) -> list[str]:
+    """The names of all roles that any account's services have."""
     names = {name: None for account in estate["hosts"].values() for name in account.get("services", {})}
     return [_role(estate, name, kind) for name in names for kind in ("task", "execution")]
 
@@ -314,11 +323,16 @@ def _on_repository(
 # --- What is borrowed for it ---
 
 
-def _borrowed(estate: Estate, host: str, trials: Iterable[Trial]) -> list[Statement]:
-    """Statements that allow the borrowed trials and nothing besides.
+def _lent(moment: datetime) -> dict[str, Any]:
+    """A condition that lets what is lent count for a while only."""
+    return {"DateLessThan": {"aws:CurrentTime": (moment + _LENT_FOR).strftime("%Y-%m-%dT%H:%M:%SZ")}}
 
-    They never hold in the role's own account, and of buckets they open no more than what probes lie in. Where all
-    buckets of a kind are tried one pattern stands for them, so that the policy does not grow with the number of
+
+def _borrowed(estate: Estate, host: str, trials: Iterable[Trial], moment: datetime) -> list[Statement]:
+    """Statements that allow the borrowed trials.
+
+    They never hold in the role's own account, end by themselves, and let nothing be read or written but probes. Where
+    all buckets of a kind are tried one pattern stands for them, so that the policy does not grow with the number of
     accounts.
     """
     kinds = _kinds(estate)
@@ -333,7 +347,8 @@ def _borrowed(estate: Estate, host: str, trials: Iterable[Trial]) -> list[Statem
             kind = kinds.get(trial["resource"], "")
             pattern = f"arn:aws:s3:::{estate['prefix']}-*-{kind}" if kind and whole[trial["action"], kind] else None
             resources.setdefault(trial["action"], set()).add(_borrowed_resource(trial, pattern))
-    condition = {"StringNotEquals": {"aws:ResourceAccount": estate["hosts"][host]["account_id"]}}
+    own = estate["hosts"][host]["account_id"]
+    condition = {"StringNotEquals": {"aws:ResourceAccount": own}, **_lent(moment)}
     return [
         {
             "Sid": f"Try{action.capitalize()}",

@@ -176,7 +176,10 @@ def test_borrowed_rights_never_hold_in_the_roles_own_account_and_open_no_more_th
     borrowed = statements(estate(), "camden", "localgov-run-task")
     assert {statement["Sid"] for statement in borrowed} == {"TryList", "TryGet", "TryPut", "TryPull", "TryPush"}
     for statement in borrowed:
-        assert statement["Condition"] == {"StringNotEquals": {"aws:ResourceAccount": "012345670123"}}
+        assert statement["Condition"] == {
+            "StringNotEquals": {"aws:ResourceAccount": "012345670123"},
+            "DateLessThan": {"aws:CurrentTime": "2026-11-21T13:00:00Z"},
+        }
         if statement["Sid"] in ("TryGet", "TryPut"):
             assert all(resource.endswith("/*.access-probe/*") for resource in statement["Resource"])
 
@@ -207,7 +210,9 @@ def test_a_role_of_the_right_name_outside_the_unit_tries_everything_and_is_let_i
         for trial in trials(estate(), host, "localgov-run-task"):
             assert (trial["resource"], trial["prefix"], trial["action"]) in everything
     assert {trial["expected"] for each in outside for trial in each["trials"]} == {"refused"}
-    assert outside[0]["statements"][0]["Action"] == ["ecr:*", "s3:*"]
+    (every_right,) = outside[0]["statements"]
+    assert every_right["Action"] == ["ecr:*", "s3:*"]
+    assert every_right["Condition"] == {"DateLessThan": {"aws:CurrentTime": "2026-11-21T13:00:00Z"}}
 
 
 def test_the_deployer_reads_no_data_goes_nowhere_else_and_tries_without_tls() -> None:
