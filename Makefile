@@ -14,7 +14,7 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo docs lint test lock
+.PHONY: help install images sandbox status down reset demo docs lint test bench lock
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ lint: install ## check style, types and templates
 
 test: images ## run every check
 	@tests/run
+
+bench: images ## the slow proofs: the whole matrix of access, and every sabotage of it
+	@$(BIN)/python -m pytest -q tests/e2e -m slow
 
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
