@@ -6,6 +6,8 @@ Nothing that is deployed uses this; on AWS the same sessions exist only inside E
 
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 import requests
 
@@ -45,3 +47,10 @@ def of_root(settings: Settings, account: str) -> boto3.Session:
         aws_secret_access_key="test",  # noqa: S106 - the emulator's convention, no secret
         region_name=settings.region,
     )
+
+
+def client_of_root(settings: Settings, account: str, service: str) -> Any:  # noqa: ANN401 - boto3 has no static types
+    """A client of the sandbox that acts as the root of an account."""
+    where: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
+    session: Any = of_root(settings, account)
+    return session.client(service, **where)

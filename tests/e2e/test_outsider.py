@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox import sessions
 from sandbox.journey.organisation import Organisation
 from sandbox.journey.person import wait_for
+from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,19 +43,13 @@ class Copycat:
         return [event["message"] for event in service["events"] if "stopped" in event["message"]]
 
 
-def client(settings: Settings, account: str, service: str) -> Any:  # noqa: ANN401 - boto3's clients have no static types
-    session = sessions.of_root(settings, account)
-    described = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
-    return session.client(service, **described)  # type: ignore[call-overload]
-
-
 @pytest.fixture(params=["outsider", "stranger"])
 def copycat(request: pytest.FixtureRequest, settings: Settings, organisation: Organisation) -> Iterator[Copycat]:
     account = str(request.param)
     arn = f"arn:aws:iam::{settings.accounts[account].id}:role/{ROLE}"
-    original = client(settings, "camden", "ecs").describe_task_definition(taskDefinition="localgov-frontend")
+    original = client_of_root(settings, "camden", "ecs").describe_task_definition(taskDefinition="localgov-frontend")
     image = original["taskDefinition"]["containerDefinitions"][0]["image"]
-    iam, ecs = client(settings, account, "iam"), client(settings, account, "ecs")
+    iam, ecs = client_of_root(settings, account, "iam"), client_of_root(settings, account, "ecs")
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))
     iam.put_role_policy(RoleName=ROLE, PolicyName="every-right", PolicyDocument=json.dumps(EVERY_RIGHT))
     ecs.create_cluster(clusterName=CLUSTER)

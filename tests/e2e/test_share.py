@@ -63,8 +63,7 @@ class Authority:
 
     def client(self, account: str, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         """As the account's root."""
-        session: Any = sessions.of_root(self.settings, account)
-        return session.client(service, endpoint_url=self.settings.endpoint_url, verify=str(self.settings.ca_bundle))
+        return sessions.client_of_root(self.settings, account, service)
 
     def decides(self, share: str, *arguments: str) -> Decision:
         began = time.monotonic()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import sessions
+from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook
 
@@ -52,10 +52,8 @@ class Tampering:
     def __post_init__(self) -> None:
         self._undo: list[Callable[[], object]] = []
 
-    def client(self, account: str, service: str) -> Any:  # noqa: ANN401 - boto3's clients have no static types
-        session = sessions.of_root(self.settings, account)
-        described = {"endpoint_url": self.settings.endpoint_url, "verify": str(self.settings.ca_bundle)}
-        return session.client(service, **described)  # type: ignore[call-overload]
+    def client(self, account: str, service: str) -> Any:  # noqa: ANN401 - boto3 has no static types
+        return client_of_root(self.settings, account, service)
 
     def bucket_name(self, account: str, kind: str) -> str:
         return f"localgov-{self.settings.accounts[account].id}-{kind}"
