@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from sandbox import sessions
 from sandbox.journey.organisation import Principal
 from sandbox.settings import Settings
-
-if TYPE_CHECKING:
-    from mypy_boto3_iam import IAMClient
 
 _POLICY = "every-right"
 _EVERY_RIGHT = {
@@ -31,14 +27,16 @@ _TRUST = {
 
 @contextmanager
 def every_right(settings: Settings, principal: Principal) -> Iterator[Principal]:
-    """The principal, for a while allowed everything that its account can allow; made where the account lacks it."""
-    iam: IAMClient = sessions.of_root(settings, principal.account).client(
-        "iam", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
-    )
+    """The principal, for a while allowed everything that its account can allow; a role that it lacks comes and goes."""
+    iam = sessions.client_of_root(settings, principal.account, "iam")
+    is_made_here = False
     with suppress(iam.exceptions.EntityAlreadyExistsException):
         iam.create_role(RoleName=principal.role, AssumeRolePolicyDocument=json.dumps(_TRUST))
+        is_made_here = True
     iam.put_role_policy(RoleName=principal.role, PolicyName=_POLICY, PolicyDocument=json.dumps(_EVERY_RIGHT))
     try:
         yield principal
     finally:
         iam.delete_role_policy(RoleName=principal.role, PolicyName=_POLICY)
+        if is_made_here:
+            iam.delete_role(RoleName=principal.role)
