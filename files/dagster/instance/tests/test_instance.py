@@ -63,6 +63,7 @@ def task_environment(database: dict[str, str], tmp_path_factory: pytest.TempPath
             "CODE_SERVER_PORT": str(port),
             "RUN_CLUSTER": "localgov",
             "RUN_TASK_DEFINITION": "localgov-run",
+            "RUN_CAPACITY_PROVIDER": "FARGATE_SPOT",
             "RUN_SUBNETS": "subnet-1,subnet-2",
             "RUN_SECURITY_GROUP": "sg-1",
             "PYTHONPATH": str(SOURCE),
@@ -139,7 +140,7 @@ def test_runs_are_launched_as_the_fixed_task_in_the_network_from_the_environment
     assert launcher.secrets_tags == []
     assert launcher.run_task_kwargs == {
         "cluster": "localgov",
-        "launchType": "FARGATE",
+        "capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}],
         "propagateTags": "TASK_DEFINITION",
         "networkConfiguration": {
             "awsvpcConfiguration": {

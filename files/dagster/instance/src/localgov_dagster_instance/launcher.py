@@ -16,6 +16,8 @@ from dagster._core.instance import DagsterInstance
 from dagster._serdes import ConfigurableClassData
 from dagster_aws.ecs import EcsRunLauncher
 
+_OF_EVERY_TASK = ("cluster", "capacity_provider", "subnets", "security_group")
+
 
 class FixedTaskRunLauncher(EcsRunLauncher[DagsterInstance]):
     """The container of the task definition is named `run`. No secret is looked up: its task definition names them."""
@@ -25,6 +27,7 @@ class FixedTaskRunLauncher(EcsRunLauncher[DagsterInstance]):
         settings = {
             "cluster": "Name of the ECS cluster.",
             "task_definition": "Family, family:revision or ARN of the task definition of runs.",
+            "capacity_provider": "FARGATE, or FARGATE_SPOT for runs that may be interrupted and are then retried.",
             "subnets": "Comma-separated subnet ids.",
             "security_group": "Id of the security group of runs.",
         }
@@ -38,16 +41,14 @@ class FixedTaskRunLauncher(EcsRunLauncher[DagsterInstance]):
             container_name="run",
             secrets_tag=None,  # type: ignore[arg-type]  # dagster-aws declares str and documents null
             use_current_ecs_task_config=False,
-            run_task_kwargs=run_task_kwargs(
-                config_value["cluster"], config_value["subnets"], config_value["security_group"]
-            ),
+            run_task_kwargs=run_task_kwargs(**{name: config_value[name] for name in _OF_EVERY_TASK}),
         )
 
 
-def run_task_kwargs(cluster: str, subnets: str, security_group: str) -> dict[str, Any]:
+def run_task_kwargs(cluster: str, capacity_provider: str, subnets: str, security_group: str) -> dict[str, Any]:
     return {
         "cluster": cluster,
-        "launchType": "FARGATE",
+        "capacityProviderStrategy": [{"capacityProvider": capacity_provider, "weight": 1}],
         "propagateTags": "TASK_DEFINITION",
         "networkConfiguration": {
             "awsvpcConfiguration": {
