@@ -61,6 +61,7 @@ _TASK_LABEL = "com.amazonaws.ecs.task-arn"
 _CONTAINER_LABEL = "com.amazonaws.ecs.container-name"
 _ENDED_TASKS_KEPT = 3600.0  # seconds that a stopped task is still described, as on ECS
 _FOLDERS_KEPT = 20  # of ended tasks of one family
+_DEPENDENCY_SECONDS = 600.0
 _SUCCESSOR_WAIT = 150.0  # seconds: more than the longest stopTimeout
 
 
@@ -124,6 +125,7 @@ class Lifecycle:
         """``docker.containers.run`` for a container of a task."""
         prepared = _prepared.get()
         task = prepared.containers[labels[_CONTAINER_LABEL]]
+        self._await_dependencies(task)
         metadata = environment.get("ECS_CONTAINER_METADATA_URI_V4", "")
         platform = dict(prepared.platform)
         if metadata:
@@ -145,6 +147,21 @@ class Lifecycle:
         container = tasks.container(self._runtime.settings, task, launch, name, labels)
         container.start()
         return container
+
+    def _await_dependencies(self, task: Task) -> None:
+        """Containers that this one ``dependsOn`` have come as far as it says; those have been started before it."""
+        containers = {container.labels[_CONTAINER_LABEL]: container for container in self._containers(task.arn)}
+        for dependency in task.container.get("dependsOn") or []:
+            name, condition = dependency["containerName"], dependency["condition"]
+            if condition not in ("COMPLETE", "SUCCESS"):
+                continue  # START is so by now; HEALTHY is not waited for
+            if name not in containers:
+                raise errors.APIError(
+                    f"container {name}, which {task.container['name']} depends on, is defined after it"
+                )
+            code = containers[name].wait(timeout=_DEPENDENCY_SECONDS)["StatusCode"]
+            if condition == "SUCCESS" and code != 0:
+                raise errors.APIError(f"dependent container {name} exited with code {code}")
 
     def attach(self, record: dict[str, Any], container: Container, index: int, *rest: object) -> bool:
         attached = bool(self._attach(record, container, index, *rest))

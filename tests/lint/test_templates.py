@@ -93,7 +93,7 @@ def test_a_secret_reaches_a_container_by_reference_only(properties: dict[str, An
 
 @named(TASKS)
 def test_a_container_has_time_to_stop(properties: dict[str, Any]) -> None:
-    for container in containers(properties):
+    for container in filter(lambda one: one["Essential"], containers(properties)):
         assert 30 <= container["StopTimeout"] <= 120  # the most that Fargate allows
 
 
@@ -104,7 +104,7 @@ def test_a_service_returns_to_its_last_state_when_its_tasks_do_not_come_up(prope
     # One at a time: never two daemons.
     assert deployment["MaximumPercent"] == 100
     tasks = {where.split("/")[1]: task for where, task in TASKS}
-    (container,) = containers(tasks[properties["TaskDefinition"]["Ref"]])
+    (container,) = (one for one in containers(tasks[properties["TaskDefinition"]["Ref"]]) if one["Essential"])
     assert container["HealthCheck"]["Command"][0] == "CMD"
 
 

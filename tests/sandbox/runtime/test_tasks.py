@@ -235,6 +235,48 @@ def test_an_ended_essential_container_ends_the_others_of_its_task(camden: Accoun
     )
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_container_starts_when_the_one_that_it_depends_on_has_ended_well_and_else_the_task_fails(
+    camden: Account, unique: str, code: int
+) -> None:
+    s3 = camden.client("s3")
+    s3.create_bucket(
+        Bucket=unique, CreateBucketConfiguration={"LocationConstraint": camden.sandbox.description["region"]}
+    )
+    rights = {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["*"]}
+    prepare = f"""
+        import boto3, sys, time
+        time.sleep(1)
+        boto3.client("s3").put_object(Bucket={unique!r}, Key="prepared")
+        sys.exit({code})
+    """
+    find = (
+        f"import boto3; boto3.client('s3').copy_object(Bucket={unique!r}, Key='found', CopySource='{unique}/prepared')"
+    )
+    containers: list[Any] = [
+        {"name": "init", "image": "test/python", "command": [textwrap.dedent(prepare)], "essential": False},
+        {
+            "name": "main",
+            "image": "test/python",
+            "command": [textwrap.dedent(find)],
+            "dependsOn": [{"containerName": "init", "condition": "SUCCESS"}],
+        },
+    ]
+    definition = camden.ecs.register_task_definition(
+        family=camden.cluster,
+        networkMode="awsvpc",
+        containerDefinitions=containers,
+        taskRoleArn=camden.role(unique, rights),
+    )["taskDefinition"]["taskDefinitionArn"]
+    task = camden.ended(camden.run(definition))
+    made = {entry["Key"] for entry in s3.list_objects_v2(Bucket=unique).get("Contents", [])}
+    if code == 0:
+        assert made == {"prepared", "found"}, task
+    else:
+        assert made == {"prepared"}
+        assert "dependent container init exited with code 3" in task["stoppedReason"]
+
+
 def test_every_task_has_an_address_of_its_own_and_everywhere_means_only_there(camden: Account) -> None:
     script = """
         import http.server, sys

@@ -36,3 +36,11 @@ def test_ecs_asks_after_a_services_health_as_its_dockerfile_does(service: str) -
 
 def test_every_health_check_of_the_role_is_compared() -> None:
     assert HEALTH.keys() == DOCKERFILES.keys()
+
+
+def test_both_images_that_open_the_database_know_it_by_the_same_certificates() -> None:
+    known = {
+        (ROOT / f"files/dagster/{image}/rds-root-certificates.pem").read_text() for image in ("instance", "code_server")
+    }
+    (certificates,) = known
+    assert "RDS eu-west-2 Root CA RSA2048 G1" in certificates

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psycopg2
 
+from localgov_dagster_instance import database
+
 # `dagster.yaml` and `workspace.yaml`; nothing is written here.
 HOME = Path(__file__).parent / "home"
 WEBSERVER_PORT = "3000"
@@ -32,7 +34,7 @@ def command(service: str, environment: Mapping[str, str]) -> list[str]:
         "check-daemon": [*_DAEMON, "liveness-check"],
     }
     if service not in commands:
-        raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}.")
+        raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}, prepare-database.")
     return commands[service]
 
 
@@ -48,14 +50,7 @@ def wait_for(what: str, answers: Callable[[], str | None], seconds: float) -> st
 def database_answers(environment: Mapping[str, str]) -> str | None:
     """Why the database cannot be used yet. TLS is as PGSSLMODE says, here and in Dagster."""
     try:
-        psycopg2.connect(
-            host=environment["DAGSTER_PG_HOST"],
-            port=environment["DAGSTER_PG_PORT"],
-            dbname=environment["DAGSTER_PG_DB"],
-            user=environment["DAGSTER_PG_USERNAME"],
-            password=environment["DAGSTER_PG_PASSWORD"],
-            connect_timeout=5,
-        ).close()
+        database.connect(environment, database.APPLICATION).close()
     except psycopg2.OperationalError as error:
         return str(error).strip().splitlines()[-1]
     return None
@@ -79,11 +74,28 @@ def wait_for_neighbours(environment: Mapping[str, str]) -> None:
 
 
 def main(service: str) -> None:
+    if service == "prepare-database":
+        prepare_database(os.environ)
+        return
     arguments = command(service, os.environ)
     if service != "check-daemon":
         wait_for_neighbours(os.environ)
     # Dagster's own process takes this one's place: it must get the stop signal of the container.
     os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **settings(os.environ)})  # noqa: S606
+
+
+def prepare_database(environment: Mapping[str, str]) -> None:
+    """Runs before the daemon, in a container of its own that alone has the administrator's login."""
+
+    def prepared() -> str | None:
+        try:
+            database.prepare(environment)
+        except psycopg2.OperationalError as error:  # not up yet, or the password has just been rotated
+            return str(error).strip().splitlines()[-1]
+        return None
+
+    if reason := wait_for("the database", prepared, DATABASE_SECONDS):
+        raise SystemExit(f"The database cannot be prepared after {DATABASE_SECONDS} seconds: {reason}")
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -104,5 +116,5 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("Usage: python -m localgov_dagster_instance webserver|daemon|check-daemon")
+        raise SystemExit("Usage: python -m localgov_dagster_instance webserver|daemon|check-daemon|prepare-database")
     main(sys.argv[1])
