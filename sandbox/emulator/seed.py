@@ -18,7 +18,9 @@ from sandbox.settings import Settings
 
 DEPLOY_ROLE = "localgov-deploy"
 OPERATOR = "operator"
-_POLICY_NAME = "localgov-deploy"
+# The name of a policy of the deploy role, and its document in docs/; the second in accounts outside the unit only.
+_DEPLOYER = {"localgov-deploy": "deployer-policy.json"}
+_OUTSIDER = {**_DEPLOYER, "localgov-outsider": "outsider-policy.json"}
 
 
 class SeedError(Exception):
@@ -34,10 +36,13 @@ class Seeded:
 async def plant(settings: Settings) -> Seeded:
     seeded = Seeded(*organisation.establish(settings))
     await _operator(settings)
-    permissions = json.loads((settings.root / "docs" / "deployer-policy.json").read_text(encoding="utf-8"))
     trust = _trust(settings.management.id, seeded.organisation_id)
     for account in settings.accounts.values():
-        await _deploy_role(calls.root(account.id, settings.region), trust, permissions)
+        policies = {
+            name: json.loads((settings.root / "docs" / document).read_text(encoding="utf-8"))
+            for name, document in (_DEPLOYER if account.unit else _OUTSIDER).items()
+        }
+        await _deploy_role(calls.root(account.id, settings.region), trust, policies)
     return seeded
 
 
@@ -52,22 +57,17 @@ def _trust(management: str, organisation_id: str) -> dict[str, Any]:
     )
 
 
-async def _deploy_role(root: calls.Caller, trust: dict[str, Any], permissions: dict[str, Any]) -> None:
+async def _deploy_role(root: calls.Caller, trust: dict[str, Any], policies: dict[str, dict[str, Any]]) -> None:
     document = json.dumps(trust)
     created = await root.query("iam", "CreateRole", RoleName=DEPLOY_ROLE, AssumeRolePolicyDocument=document)
     if created.status == 409:
         _accepted(await root.query("iam", "UpdateAssumeRolePolicy", RoleName=DEPLOY_ROLE, PolicyDocument=document))
     else:
         _accepted(created)
-    _accepted(
-        await root.query(
-            "iam",
-            "PutRolePolicy",
-            RoleName=DEPLOY_ROLE,
-            PolicyName=_POLICY_NAME,
-            PolicyDocument=json.dumps(permissions, separators=(",", ":")),
-        )
-    )
+    for name, permissions in policies.items():
+        text = json.dumps(permissions, separators=(",", ":"))
+        given = {"RoleName": DEPLOY_ROLE, "PolicyName": name, "PolicyDocument": text}
+        _accepted(await root.query("iam", "PutRolePolicy", **given))
 
 
 async def _operator(settings: Settings) -> None:

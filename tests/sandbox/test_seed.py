@@ -67,11 +67,40 @@ def test_a_deploy_role_keeps_to_its_own_names(sandbox: Sandbox) -> None:
     assert not refused(sandbox.client("cloudformation", deployer).describe_stacks)
 
 
-def test_a_deploy_role_cannot_widen_itself(sandbox: Sandbox, as_policy: Any) -> None:
+def test_a_deploy_role_cannot_change_itself_in_any_way(sandbox: Sandbox, as_policy: Any) -> None:
     iam = sandbox.client("iam", sandbox.deployer("camden"))
+    itself = {"RoleName": "localgov-deploy"}
+    tags = [{"Key": "purpose", "Value": "access-probe"}]
     everything = as_policy({"Effect": "Allow", "Action": "*", "Resource": "*"})
-    assert refused(iam.put_role_policy, RoleName="localgov-deploy", PolicyName="more", PolicyDocument=everything)
-    assert refused(iam.update_assume_role_policy, RoleName="localgov-deploy", PolicyDocument=everything)
+    administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
+    assert refused(iam.put_role_policy, **itself, PolicyName="more", PolicyDocument=everything)
+    assert refused(iam.delete_role_policy, **itself, PolicyName="localgov-deploy")
+    assert refused(iam.attach_role_policy, **itself, PolicyArn=administrator)
+    assert refused(iam.detach_role_policy, **itself, PolicyArn=administrator)
+    assert refused(iam.update_assume_role_policy, **itself, PolicyDocument=everything)
+    assert refused(iam.update_role, **itself, MaxSessionDuration=43200)
+    assert refused(iam.update_role_description, **itself, Description="mine")
+    assert refused(iam.put_role_permissions_boundary, **itself, PermissionsBoundary=administrator)
+    assert refused(iam.delete_role_permissions_boundary, **itself)
+    assert refused(iam.tag_role, **itself, Tags=tags)
+    assert refused(iam.untag_role, **itself, TagKeys=["purpose"])
+    assert refused(iam.delete_role, **itself)
+    assert not refused(iam.get_role, **itself), "access_probe looks at its own role"
+
+
+def test_only_deployers_outside_the_unit_become_roles_that_were_made_for_trials(
+    sandbox: Sandbox, as_policy: Any
+) -> None:
+    for account, may in (("camden", False), ("hub", False), ("outsider", True), ("stranger", True)):
+        arn = f"arn:aws:iam::{sandbox.account(account)}:role/localgov-made"
+        trust = as_policy({"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"})
+        sandbox.client("iam", sandbox.root(account)).create_role(
+            RoleName="localgov-made",
+            AssumeRolePolicyDocument=trust,
+            Tags=[{"Key": "purpose", "Value": "access-probe"}],
+        )
+        sts = sandbox.client("sts", sandbox.deployer(account))
+        assert refused(sts.assume_role, RoleArn=arn, RoleSessionName="trial") is not may, account
 
 
 def test_an_account_cannot_be_reached_with_another_accounts_session(sandbox: Sandbox) -> None:
