@@ -15,22 +15,16 @@ description:
     M(localgov.platform.access_probe) lends to C(roles) for it.
 positional: _input
 options:
-  _input:
-    description:
-      - C(prefix) and C(region) of the platform, and C(hosts) by inventory name.
-      - Each host has C(account_id), C(kind) (V(organisation), V(local_authority) or V(outsider)), C(services) and
-        C(locations) as it declares them, C(share) (C(state), C(prefixes), C(expires)), and the organisation's has
-        C(images).
-    type: dict
-    required: true
-  host:
-    description: The host whose roles are wanted.
-    type: str
-    required: true
   roles:
     description: Names of roles, if not all of them are to try. The deploy role is called C(deployer).
     type: list
     elements: str
+  probes:
+    description:
+      - Which version each probe is, as RV(localgov.platform.access_probe#module:versions) says, of all accounts.
+      - Without it, trials that read a version look for the one that is there without versioning.
+    type: dict
+extends_documentation_fragment: localgov.platform.estate
 """
 
 EXAMPLES = r"""
@@ -56,10 +50,15 @@ from ansible_collections.localgov.platform.plugins.plugin_utils import _expected
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError
 
 
-def access_trials(estate: _expected_access.Estate, host: str, roles: list[str] | None = None) -> dict[str, Any]:
+def access_trials(
+    estate: _expected_access.Estate,
+    host: str,
+    roles: list[str] | None = None,
+    probes: dict[str, str] | None = None,
+) -> dict[str, Any]:
     """See `_expected_access`; a faulty inventory becomes Ansible's own filter error."""
     try:
-        principals = _expected_access.principals(estate, host)
+        principals = _expected_access.with_versions(_expected_access.principals(estate, host), probes or {})
     except DeclarationError as error:
         raise AnsibleFilterError(f"access_trials of {host}: {error}") from error
     known = ["deployer", *_expected_access.every_role(estate)]

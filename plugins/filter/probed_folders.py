@@ -12,15 +12,7 @@ description:
   - The buckets of one account, each with the folders that a declaration or a share names, and its top.
   - The result is what the module M(localgov.platform.access_probe) takes as C(buckets).
 positional: _input
-options:
-  _input:
-    description: The estate, as P(localgov.platform.access_trials#filter) takes it.
-    type: dict
-    required: true
-  host:
-    description: The host whose buckets are wanted.
-    type: str
-    required: true
+extends_documentation_fragment: localgov.platform.estate
 """
 
 EXAMPLES = r"""

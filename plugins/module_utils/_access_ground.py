@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,9 +16,13 @@ from ansible_collections.localgov.platform.plugins.module_utils._access_calls im
     Identity,
     NotThereError,
     attempt,
+    code_of,
 )
 from ansible_collections.localgov.platform.plugins.module_utils._access_probe import FOLDER
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
+
+with suppress(ImportError):  # AnsibleAWSModule says so
+    from botocore.exceptions import ClientError
 
 # A client of boto3 in the wrapper of amazon.aws that takes aws_retry; neither has type stubs.
 Client = Any
@@ -28,6 +34,12 @@ _TAG = {"Key": "purpose", "Value": "access-probe"}
 # By this the prober sees that the policy counts; no service's own policy allows it.
 _IS_KNOWN = {"Sid": "AccessProbeIsKnown", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
 _VERSIONS_AT_ONCE = 1000  # as S3 limits DeleteObjects
+_RUN_LASTS = timedelta(hours=1)  # as long as what is lent counts
+_TAKEN = ("ConditionalRequestConflict", "PreconditionFailed")
+
+
+class RunningError(RefusedError):
+    """Another run of trials is at work in this account."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +97,30 @@ class Role:
 def probe_present(folder: Folder) -> Item:
     """The probe, known by its name and size: nobody needs to read it for that."""
     key = f"{folder.key}probe"
-    with _on_bucket(folder, "look for the probe", "s3:ListBucket on"):
-        found = folder.s3.list_objects_v2(aws_retry=True, **folder.where, Prefix=key).get("Contents") or []
-    is_there = any(one["Key"] == key and one["Size"] == len(PROBE) for one in found)
+    found = _latest(folder, key)
     after = {"size": len(PROBE), "tags": {_TAG["Key"]: _TAG["Value"]}}
+    is_there = found is not None and found["Size"] == len(PROBE)
     return Item(f"s3://{folder.bucket}/{key}", after if is_there else None, after, partial(_put, folder, key))
+
+
+def version_of_probe(folder: Folder) -> str:
+    """The version that is there now, for trials that ask for it by name."""
+    found = _latest(folder, f"{folder.key}probe")
+    return str(found["VersionId"]) if found else ""
+
+
+def run_present(folder: Folder, alone: bool) -> Item:
+    """The sign that a run has begun in this account. RunningError for one that is to be *alone* and is not."""
+    key = f"{folder.key}run"
+    found = _latest(folder, key)
+    name = f"s3://{folder.bucket}/{key}"
+    if found is not None and alone and _is_of_a_run(found["LastModified"]):
+        raise _running(folder.identity, name, found["LastModified"])
+    after = {"size": len(PROBE)}
+    before = after if found is not None and not alone else None
+    # Of two that begin at the same moment, S3 lets one write what is not there yet.
+    make = partial(_put_first, folder, key, name) if alone and found is None else partial(_put, folder, key)
+    return Item(name, before, after, make)
 
 
 def probes_absent(folder: Folder) -> list[Item]:
@@ -103,12 +134,40 @@ def probes_absent(folder: Folder) -> list[Item]:
     return [Item(f"s3://{folder.bucket}/{folder.key}", before, None, partial(_delete, folder, versions))]
 
 
-def _put(folder: Folder, key: str) -> None:
+def _latest(folder: Folder, key: str) -> dict[str, Any] | None:
+    with _on_bucket(folder, f"look for {key}", "s3:ListBucketVersions on"):
+        found = folder.s3.list_object_versions(aws_retry=True, **folder.where, Prefix=key).get("Versions") or []
+    return next((one for one in found if one["Key"] == key and one["IsLatest"]), None)
+
+
+def _put(folder: Folder, key: str, **conditions: str) -> None:
     tagging = f"{_TAG['Key']}={_TAG['Value']}"
     with _on_bucket(folder, f"write {key}", f"s3:PutObject and s3:PutObjectTagging on {key} in"):
         folder.s3.put_object(
-            aws_retry=True, **folder.where, Key=key, Body=PROBE, ContentType="text/plain", Tagging=tagging
+            aws_retry=True, **folder.where, Key=key, Body=PROBE, ContentType="text/plain", Tagging=tagging, **conditions
         )
+
+
+def _put_first(folder: Folder, key: str, name: str) -> None:
+    try:
+        _put(folder, key, IfNoneMatch="*")
+    except RefusedError as refused:
+        cause = refused.__cause__
+        if isinstance(cause, ClientError) and code_of(cause) in _TAKEN:
+            raise _running(folder.identity, name, datetime.now(UTC)) from refused
+        raise
+
+
+def _is_of_a_run(since: datetime) -> bool:
+    return datetime.now(UTC) - since < _RUN_LASTS
+
+
+def _running(identity: Identity, what: str, since: datetime) -> RunningError:
+    return RunningError(
+        f"Another run tries access in account {identity.account} since {since:%Y-%m-%d %H:%M} UTC ({what}). Two at "
+        "once would take each other's ground away. Wait until it has ended. If it was killed, go on with alone: false; "
+        "an hour after it began there is no need for that."
+    )
 
 
 def _versions(folder: Folder) -> Iterator[dict[str, str]]:
@@ -144,12 +203,14 @@ def _on_bucket(folder: Folder, doing: str, permission: str) -> Any:  # noqa: ANN
 # --- Roles ---
 
 
-def role_present(role: Role) -> list[Item]:
-    """The role, if it is to be made, and its borrowed policy."""
+def role_present(role: Role, alone: bool = False) -> list[Item]:
+    """The role, if it is to be made, and its borrowed policy. RunningError when *alone* and another run has made it."""
     found = _found(role)
     items = []
     if role.make:
         _check_is_made_here(role, found)
+        if found and alone and _is_of_a_run(found["CreateDate"]):
+            raise _running(role.identity, _arn(role), found["CreateDate"])
         items.append(_made(role, found))
     elif found is None:
         raise RefusedError(

@@ -8,6 +8,7 @@ of Ansible.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,8 +30,12 @@ KNOWN_SECONDS = 60  # within which IAM makes a new policy known everywhere
 
 _LONGEST_REASON = 400
 _NO_SUCH_DIGEST = "sha256:" + 64 * "0"
-_PUT_BODY, _OTHER_MD5 = b"access probe", "1B2M2Y8AsgTpgAmY7PhCfg=="  # of no bytes at all
-_WRONG_CHECKSUM = ("BadDigest", "InvalidDigest")
+_NO_VERSION = (
+    "null"  # the version of what was written without versioning: a bucket with versioning has none in our folder
+)
+_NO_PROBE = ("NoSuchKey", "NoSuchVersion")
+# What refuses, where AWS says so: "because no <kind> policy allows ...", "with an explicit deny in a <kind> policy".
+_CAUSE = re.compile(r"\b(?:because|explicit deny in)\b.*", re.DOTALL)
 _NOTHING_THERE = ("ImageNotFoundException", "LayerInaccessibleException", "LayersNotFoundException")
 _NO_MANIFEST = (
     "ImageDigestDoesNotMatchException",
@@ -59,15 +64,23 @@ class Result(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a trial is made: a client, and the bucket or the repository with its registry."""
+    """Where a trial is made: a client, and the repository with its registry, or the bucket with the folder in it."""
 
     client: Any
-    bucket: str
     where: dict[str, str]
-    prefix: str
+    prefix: str = ""
+    version: str = _NO_VERSION
+    is_borrowed: bool = False
 
     def key(self, name: str) -> str:
         return f"{self.prefix}/{FOLDER}/{name}" if self.prefix else f"{FOLDER}/{name}"
+
+    @property
+    def listed(self) -> str:
+        """The prefix that is listed. Borrowed rights reach no further than the probes."""
+        if self.is_borrowed:
+            return self.key("")
+        return f"{self.prefix}/" if self.prefix else ""
 
 
 class Prober:
@@ -88,7 +101,7 @@ class Prober:
                 yield Result(number, *self.made(trial))
         unknown = self._wait_until_known(known_seconds) if borrowed else None
         for number, trial in borrowed:
-            yield Result(number, *(unknown or _with_borrowed_rights(self.made(trial))))
+            yield Result(number, *(unknown or self.made(trial)))
 
     def made(self, trial: Trial) -> Outcome:
         """What comes of one trial."""
@@ -100,7 +113,7 @@ class Prober:
             try:
                 return _TRIALS[trial["action"]](place)
             except ClientError as error:
-                return Outcome(REFUSED if _is_refusal(error) else FAILED, _words(error))
+                return _judged(error, place.is_borrowed)
             except (HTTPClientError, NoConnectionError) as error:
                 self._silent[endpoint] = _unreached(endpoint, error)
                 return Outcome(FAILED, self._silent[endpoint])
@@ -109,13 +122,14 @@ class Prober:
 
     def _place(self, trial: Trial) -> Place:
         _, partition, service, region, owner, name = str(trial["resource"]).split(":", 5)
-        prefix = str(trial.get("prefix") or "").strip("/")
+        is_borrowed = trial.get("rights") == "borrowed"
         if service == "ecr":
             where = {"registryId": owner, "repositoryName": name.removeprefix("repository/")}
-            return Place(self._client("ecr", region_name=region), "", where, prefix)
-        if trial["action"] != "list_without_tls":
-            return Place(self._client("s3"), name, {}, prefix)
-        return Place(self._client("s3", endpoint_url=self._plain_endpoint(partition)), name, {}, prefix)
+            return Place(self._client("ecr", region_name=region), where, is_borrowed=is_borrowed)
+        in_clear = trial["action"] == "list_without_tls"
+        client = self._client("s3", endpoint_url=self._plain_endpoint(partition)) if in_clear else self._client("s3")
+        prefix = str(trial.get("prefix") or "").strip("/")
+        return Place(client, {"Bucket": name}, prefix, str(trial.get("version") or _NO_VERSION), is_borrowed)
 
     def _plain_endpoint(self, partition: str) -> str:
         domain = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
@@ -142,31 +156,28 @@ class Prober:
             time.sleep(1)
 
 
-def _with_borrowed_rights(outcome: Outcome) -> Outcome:
-    """With rights of its own the session may be refused by the other account's policy alone."""
-    if outcome.outcome == REFUSED and "no identity-based policy allows" in outcome.reason:
-        return Outcome(FAILED, _short(f"The borrowed policy does not allow it: {outcome.reason}"))
-    return outcome
-
-
 # --- Trials ---
 
 
 def _list(place: Place) -> Outcome:
-    prefix = f"{place.prefix}/" if place.prefix else ""
-    return _answered("ListObjectsV2", place.client.list_objects_v2(Bucket=place.bucket, Prefix=prefix, MaxKeys=1))
+    return _answered("ListObjectsV2", place.client.list_objects_v2(**place.where, Prefix=place.listed, MaxKeys=1))
+
+
+def _list_versions(place: Place) -> Outcome:
+    answer = place.client.list_object_versions(**place.where, Prefix=place.listed, MaxKeys=1)
+    return _answered("ListObjectVersions", answer)
 
 
 def _list_all(place: Place) -> Outcome:
     return _answered("ListAllMyBuckets", place.client.list_buckets())
 
 
-def _get(place: Place) -> Outcome:
+def _get(place: Place, **version: str) -> Outcome:
     try:
-        answer = place.client.get_object(Bucket=place.bucket, Key=place.key("probe"))
+        answer = place.client.get_object(**place.where, Key=place.key("probe"), **version)
     except ClientError as error:
         # To a session that may not list, S3 does not say that there is no such object, but that it may not list.
-        missing = _code(error) == "NoSuchKey" or (_is_refusal(error) and "perform: s3:ListBucket " in str(error))
+        missing = _code(error) in _NO_PROBE or (_is_refusal(error) and "perform: s3:ListBucket" in str(error))
         if missing:
             return Outcome(FAILED, _short(f"There is no probe {place.key('probe')} to read: {_words(error)}"))
         raise
@@ -174,16 +185,24 @@ def _get(place: Place) -> Outcome:
     return _answered("GetObject", answer)
 
 
+def _get_version(place: Place) -> Outcome:
+    return _get(place, VersionId=place.version)
+
+
 def _put(place: Place) -> Outcome:
-    where = {"Bucket": place.bucket, "Key": place.key("put")}
-    try:
-        answer = place.client.put_object(**where, Body=_PUT_BODY, ContentMD5=_OTHER_MD5)
-    except ClientError as error:
-        if _code(error) in _WRONG_CHECKSUM:
-            return Outcome(ALLOWED, _words(error))
-        raise
-    version = {"VersionId": answer["VersionId"]} if "VersionId" in answer else {}
-    return _stored(f"the object {place.key('put')}", lambda: place.client.delete_object(**where, **version))
+    """It lies among the probes, where access_probe removes all versions of everything."""
+    return _answered("PutObject", place.client.put_object(**place.where, Key=place.key("put"), Body=b"access probe\n"))
+
+
+def _delete(place: Place) -> Outcome:
+    """Of what is not there. A delete marker is left among the probes, and removed with them."""
+    return _answered("DeleteObject", place.client.delete_object(**place.where, Key=place.key("none")))
+
+
+def _delete_version(place: Place) -> Outcome:
+    """Of what is not there: nothing is left of it."""
+    answer = place.client.delete_object(**place.where, Key=place.key("none"), VersionId=_NO_VERSION)
+    return _answered("DeleteObject", answer)
 
 
 def _pull(place: Place) -> Outcome:
@@ -197,13 +216,14 @@ def _pull(place: Place) -> Outcome:
         ),
         "BatchCheckLayerAvailability": _refusal(place.client.batch_check_layer_availability, **place.where, **digests),
     }
-    refused = {name: reason for name, reason in refusals.items() if reason}
+    refused = {name: error for name, error in refusals.items() if error}
     if not refused:
         return Outcome(ALLOWED, f"let in by {', '.join(refusals)}")
-    first = next(iter(refused.values()))
     if len(refused) == len(refusals):
-        return Outcome(REFUSED, first)
+        # One that says nothing of the repository is enough to learn nothing.
+        raise next((error for error in refused.values() if _own_side(error)), next(iter(refused.values())))
     let_in = ", ".join(name for name in refusals if name not in refused)
+    first = _words(next(iter(refused.values())))
     return Outcome(FAILED, _short(f"partly: {', '.join(refused)} refused, {let_in} let in. {first}"))
 
 
@@ -219,9 +239,13 @@ def _push(place: Place) -> Outcome:
 
 
 _TRIALS: dict[str, Callable[[Place], Outcome]] = {
+    "delete": _delete,
+    "delete_version": _delete_version,
     "get": _get,
+    "get_version": _get_version,
     "list": _list,
     "list_all": _list_all,
+    "list_versions": _list_versions,
     "list_without_tls": _list,
     "pull": _pull,
     "push": _push,
@@ -242,13 +266,13 @@ def _stored(what: str, remove: Callable[[], object]) -> Outcome:
     return Outcome(ALLOWED, f"Stored {what}, and removed it again")
 
 
-def _refusal(call: Callable[..., object], **arguments: object) -> str | None:
-    """Why the call is refused; None when it is let in, whether it finds something or not."""
+def _refusal(call: Callable[..., object], **arguments: object) -> ClientError | None:
+    """How the call is refused; None when it is let in, whether it finds something or not."""
     try:
         call(**arguments)
     except ClientError as error:
         if _is_refusal(error):
-            return _words(error)
+            return error
         if _code(error) not in _NOTHING_THERE:
             raise
     return None
@@ -266,9 +290,30 @@ def _is_refusal(error: ClientError) -> bool:
     return "AccessDenied" in _code(error)
 
 
+def _judged(error: ClientError, is_borrowed: bool) -> Outcome:
+    """With borrowed rights a refusal counts only if it is the other account's: otherwise its policy was not asked."""
+    if not _is_refusal(error):
+        return Outcome(FAILED, _words(error))
+    if is_borrowed and _own_side(error):
+        return Outcome(FAILED, _short(f"The borrowed rights do not come that far: {_words(error)}"))
+    return Outcome(REFUSED, _words(error))
+
+
+def _own_side(error: ClientError) -> bool:
+    """Whether AWS ascribes the refusal to anything but a resource's policy: the caller's own policies, a boundary, the
+    session, the endpoint of a VPC, or the organisation. S3 often ascribes it to nothing, and that is no such thing.
+    """
+    cause = _CAUSE.search(_message(error))
+    return cause is not None and "resource-based policy" not in cause[0]
+
+
 def _words(error: ClientError) -> str:
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    message = _message(error)
     return _short(f"{_code(error)}: {message}" if message else _code(error))
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def _unreached(endpoint: str, error: BotoCoreError) -> str:
@@ -277,8 +322,10 @@ def _unreached(endpoint: str, error: BotoCoreError) -> str:
 
 
 def _short(text: str) -> str:
+    """In one line, without its middle where it is long: AWS says last which policy it was."""
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
+    half = (_LONGEST_REASON - 5) // 2
+    return text if len(text) <= _LONGEST_REASON else f"{text[:half]} ... {text[-half:]}"
 
 
 # --- As the program of a task ---

@@ -19,7 +19,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
 
 # "A total of 8192 characters are allowed for overrides", the characters of their JSON included.
 LIMIT = 8192
-_SENT = ("resource", "action", "prefix", "rights")
+_SENT = ("resource", "prefix", "rights", "version", "action")
 
 
 @dataclass(frozen=True)

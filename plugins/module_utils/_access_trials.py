@@ -13,9 +13,17 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
 
 _BUCKET = re.compile(r"arn:[a-z-]+:s3:::[^/:]+")
 _REPOSITORY = re.compile(r"arn:[a-z-]+:ecr:[a-z0-9-]+:\d{12}:repository/.+")
-_ACTIONS = {"get": _BUCKET, "list": _BUCKET, "list_without_tls": _BUCKET, "put": _BUCKET} | dict.fromkeys(
-    ("pull", "push"), _REPOSITORY
+_OF_BUCKETS = (
+    "list",
+    "list_versions",
+    "list_without_tls",
+    "get",
+    "get_version",
+    "put",
+    "delete",
+    "delete_version",
 )
+_ACTIONS = dict.fromkeys(_OF_BUCKETS, _BUCKET) | dict.fromkeys(("pull", "push"), _REPOSITORY)
 _RIGHTS = ("own", "borrowed")
 _EXPECTED = (ALLOWED, REFUSED)
 

@@ -66,6 +66,16 @@ options:
             same name without that tag is an error, and is left as it is.
         type: bool
         default: false
+  alone:
+    description:
+      - Whether to stop, before anything is changed, where another run of trials is at work in this account. Two at once
+        would take each other's probes and rights away.
+      - A run shows by an object C(run) beside the first probe of the first of O(buckets), and by roles that are made.
+        What is older than an hour is what a killed run left, and is taken over.
+      - Set it to V(false) to take over from a run that was killed just now.
+      - With O(state=absent) it is not looked at. Whoever was stopped has nothing to clear.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -81,7 +91,7 @@ notes:
   - AWS may need some seconds until a new policy or role is known everywhere. The trials wait for that, not this module.
   - A probe is known by its name and size.
   - A role keeps what it borrowed until it is taken away. Let the task with O(state=absent) run in an C(always) section.
-  - Permissions that the task's identity needs - C(s3:ListBucket), C(s3:ListBucketVersions) on the buckets;
+  - Permissions that the task's identity needs - C(s3:ListBucketVersions) on the buckets;
     C(s3:PutObject), C(s3:PutObjectTagging), C(s3:DeleteObject), C(s3:DeleteObjectVersion) on C(*.access-probe/*) in
     them, and the use of the key by which they encrypt; C(iam:GetRole), C(iam:GetRolePolicy), C(iam:PutRolePolicy),
     C(iam:DeleteRolePolicy) on the roles; C(iam:CreateRole), C(iam:TagRole), C(iam:UpdateAssumeRolePolicy),
@@ -132,6 +142,16 @@ objects:
   type: list
   elements: str
   sample: ["s3://localgov-012345670123-shared/ssda903/.access-probe/probe"]
+versions:
+  description: Which version each probe is, V(null) without versioning.
+  returned: with O(state=present), not in check mode
+  type: dict
+  sample: {"s3://localgov-012345670123-shared/ssda903/.access-probe/probe": "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"}
+busy:
+  description: Whether it is another run that stopped this one.
+  returned: when O(alone=true) stopped it
+  type: bool
+  sample: true
 roles:
   description: What each role borrows now, or in check mode would.
   returned: always
@@ -156,10 +176,13 @@ from ansible_collections.localgov.platform.plugins.module_utils._access_ground i
     Folder,
     Item,
     Role,
+    RunningError,
     probe_present,
     probes_absent,
     role_absent,
     role_present,
+    run_present,
+    version_of_probe,
 )
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 
@@ -173,6 +196,8 @@ def main() -> None:
             _present(module, folders, roles)
         else:
             _absent(module, folders, roles)
+    except RunningError as running:
+        module.fail_json(msg=str(running), busy=True)
     except RefusedError as refused:
         module.fail_json(msg=str(refused))
 
@@ -180,6 +205,7 @@ def main() -> None:
 def _argument_spec() -> dict[str, dict[str, Any]]:
     return {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "alone": {"type": "bool", "default": False},
         "buckets": {
             "type": "list",
             "elements": "dict",
@@ -203,17 +229,22 @@ def _argument_spec() -> dict[str, dict[str, Any]]:
 
 
 def _present(module: AnsibleAWSModule, folders: list[Folder], roles: list[Role]) -> None:
-    """All of it is found possible before the first change. IAM needs time, so roles come first."""
-    items = [item for role in roles for item in role_present(role)]
+    """All of it is found possible before the first change. IAM needs time, so roles come before probes."""
+    alone = module.params["alone"]
+    sign = [run_present(folder, alone) for folder in folders[:1]]
+    items = [item for role in roles for item in role_present(role, alone)]
     probes = [probe_present(folder) for folder in folders]
     if not module.check_mode:
-        for item in [*items, *probes]:
+        for item in [*sign, *items, *probes]:
             if item.is_needed:
                 item.make()
+    there = [] if module.check_mode else folders
+    versions = {probe.name: version_of_probe(folder) for probe, folder in zip(probes, there, strict=False)}
     module.exit_json(
-        **_changes([*items, *probes]),
+        **_changes([*sign, *items, *probes]),
         objects=[probe.name for probe in probes],
         roles=[{"name": role.name, "policy": role.policy} for role in roles],
+        **({"versions": versions} if versions else {}),
     )
 
 

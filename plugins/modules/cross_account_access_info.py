@@ -13,9 +13,10 @@ description:
   - Tries actions on S3 buckets and ECR repositories, of any account, with the real sessions of roles of this account,
     and tells which AWS let in, which it refused and in which words.
   - It does not look at policies. What it reports is what AWS did.
-  - Trials leave nothing behind. An object is written with a checksum that is not its own, which S3 refuses only after
-    it has let the writer in; a pull asks for an image that does not exist; a push sends a manifest that is none.
-  - What is read is a probe, an object that M(localgov.platform.access_probe) puts there before.
+  - What is read is a probe, an object that M(localgov.platform.access_probe) puts there before. What is written is
+    another one beside it, and what is deleted is an object that is not there, with a name beside it. Both, and the
+    delete marker, are removed with the probes by the owner of the bucket.
+  - A pull asks for an image that does not exist, and a push sends a manifest that is none. Of these nothing is left.
 options:
   principals:
     description: Who tries what.
@@ -33,13 +34,15 @@ options:
         description:
           - What is tried. Keys besides these are handed back as they are.
           - C(resource) is the ARN of a bucket or a repository.
-          - C(action) is V(list), V(get), V(put) or V(list_without_tls) for a bucket; V(pull) or V(push) for a
-            repository.
+          - C(action) is V(list), V(list_versions), V(get), V(get_version), V(put), V(delete), V(delete_version) or
+            V(list_without_tls) for a bucket; V(pull) or V(push) for a repository.
           - C(prefix) is the folder of the bucket that is listed, read or written. Without it, the whole bucket is
             listed, and what is read or written lies at its top.
+          - C(version) is the version of the probe that V(get_version) reads, as M(localgov.platform.access_probe)
+            returns it. Without it, the one that is there without versioning.
           - C(rights) is V(own) (the default) or V(borrowed). Before its trials with borrowed rights, a session waits up
             to a minute until it may list the account's buckets, which the policy of
-            M(localgov.platform.access_probe) allows it.
+            M(localgov.platform.access_probe) allows it. It lists no more than the folder of probes with them.
           - C(expected), if there, is V(allowed) or V(refused); see RV(surprises).
         type: list
         elements: dict
@@ -89,10 +92,10 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Changes nothing in any mode, and tries the same in check mode.
+    description: Tries the same in check mode, and leaves the same among the probes.
   diff_mode:
     support: N/A
-    description: Changes nothing.
+    description: Changes nothing but what lies among the probes.
 requirements:
   - python >= 3.11
 seealso:
@@ -101,8 +104,9 @@ seealso:
 notes:
   - A trial is V(failed) when neither was to be learned - because the probe is not there, an endpoint does not answer, a
     task could not start, or only some of the calls that a pull needs are let in.
-  - A refusal under borrowed rights that AWS ascribes to the caller's own policies is V(failed), because it tells
-    nothing of the other account's policy. AWS says so within an organisation.
+  - A refusal under borrowed rights is V(failed) where AWS ascribes it to anything but a resource's policy - to the
+    caller's own policies, a permissions boundary, the session, the endpoint of a VPC or the organisation - because it
+    tells nothing of the other account's policy then. AWS says so within an organisation.
   - A role's own rights show only while nothing is borrowed that allows the same.
   - Permissions that the task's identity needs with O(task) - C(ecs:DescribeTaskDefinition), C(ecs:RunTask),
     C(ecs:TagResource), C(ecs:DescribeTasks), C(ecs:StopTask), C(iam:PassRole) for the roles and the execution role, and

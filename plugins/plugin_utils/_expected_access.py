@@ -6,27 +6,43 @@ Expectations come from the declarations and the inventory alone. Of a deployed p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
+from ansible_collections.localgov.platform.plugins.module_utils._access_probe import FOLDER
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError, Service
 
 ORGANISATION, LOCAL_AUTHORITY, OUTSIDER = "organisation", "local_authority", "outsider"
 
-# The arrows that let a service do something with a folder of a bucket.
-_ARROWS = {"list": ("reads", "lists"), "get": ("reads",), "put": ("writes",)}
+# The arrows that let a service do something with a folder of a bucket. None is for reading or removing old versions.
+_ARROWS: dict[str, tuple[str, ...]] = {
+    "list": ("reads", "lists"),
+    "list_versions": ("versions",),
+    "get": ("reads",),
+    "get_version": (),
+    "put": ("writes",),
+    "delete": ("deletes",),
+    "delete_version": (),
+}
+_LISTS = ("list", "list_versions")
 _ACTIONS_OF_REPOSITORY = ("pull", "push")
 # What the trials call in AWS, for the policies that roles borrow.
 _CALLS = {
     "list": ["s3:ListBucket"],
+    "list_versions": ["s3:ListBucketVersions"],
     "get": ["s3:GetObject"],
+    "get_version": ["s3:GetObjectVersion"],
     "put": ["s3:PutObject"],
+    "delete": ["s3:DeleteObject"],
+    "delete_version": ["s3:DeleteObjectVersion"],
     "pull": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
     "push": ["ecr:PutImage"],
 }
 # How long what is lent may count, for the case that nobody comes to take it back.
 _LENT_FOR = timedelta(hours=1)
+# Of the names in another account's bucket, too, nothing but probes may be seen.
+_ONLY_PROBES = {"StringLike": {"s3:prefix": f"*{FOLDER}/"}}
 _OWN_BUCKETS = ("data_store", "workspace", "shared")
 
 Trial = dict[str, str]
@@ -34,11 +50,15 @@ Statement = dict[str, Any]
 
 
 class Share(TypedDict, total=False):
-    """What the inventory says of an authority's share: `state` granted or revoked, `prefixes`, `expires` (ISO 8601)."""
+    """What the inventory says of an authority's share: `state` granted or revoked, `prefixes`, `expires` (ISO 8601).
+
+    `decided` is what the authority itself says, by the tag `share` of its bucket; empty when it has said nothing.
+    """
 
     state: str
     prefixes: list[str]
     expires: str
+    decided: str
 
 
 class Host(TypedDict, total=False):
@@ -105,6 +125,19 @@ def probed_folders(estate: Estate, host: str) -> list[dict[str, Any]]:
     return [{"name": bucket, "prefixes": prefixes} for bucket, prefixes in found.items()]
 
 
+def with_versions(found: Iterable[Principal], probes: Mapping[str, str]) -> list[Principal]:
+    """Name the probe's version in trials that read a version. *probes* is its S3 URI to its version."""
+    return [{**each, "trials": [_with_version(trial, probes) for trial in each["trials"]]} for each in found]
+
+
+def _with_version(trial: Trial, probes: Mapping[str, str]) -> Trial:
+    if trial["action"] != "get_version":
+        return trial
+    parts = [trial["resource"].rpartition(":")[2], trial["prefix"], FOLDER, "probe"]
+    version = probes.get(f"s3://{'/'.join(filter(None, parts))}")
+    return {**trial, "version": version} if version else trial
+
+
 # --- Whose trials ---
 
 
@@ -137,7 +170,9 @@ def _deployer(estate: Estate, host: str) -> Principal:
             trials.append(_trial(host, role, folder.owner, arn, "list", folder.prefix, verdict))
         else:
             verdict = Verdict(False, "deployers read no data", by_own_policy=True)
-            trials.append(_trial(host, role, folder.owner, arn, "get", folder.prefix, verdict))
+            trials += [
+                _trial(host, role, host, arn, action, folder.prefix, verdict) for action in ("get", "get_version")
+            ]
             if not folder.prefix:
                 verdict = Verdict(False, "nothing crosses a network in clear", by_own_policy=True)
                 trials.append(_trial(host, role, folder.owner, arn, "list_without_tls", "", verdict))
@@ -265,6 +300,9 @@ def _on_folder(
     closed = _closed(owner.get("share", {}), folder.prefix, moment)
     if closed:
         return Verdict(False, f"{folder.owner}'s share {closed}")
+    if owner.get("share", {}).get("decided") == "revoked":
+        told = f"{name} {arrow}, and {folder.owner} shares by the inventory"
+        return Verdict(True, f"{told}, but the tag share=revoked of its bucket says that it has revoked itself")
     return Verdict(True, f"{name} {arrow}, and {folder.owner} shares")
 
 
@@ -328,20 +366,16 @@ def _lent(moment: datetime) -> dict[str, Any]:
     return {"DateLessThan": {"aws:CurrentTime": (moment + _LENT_FOR).strftime("%Y-%m-%dT%H:%M:%SZ")}}
 
 
-def _borrowed(estate: Estate, host: str, trials: Iterable[Trial], moment: datetime) -> list[Statement]:
+def _borrowed(estate: Estate, host: str, trials: list[Trial], moment: datetime) -> list[Statement]:
     """Statements that allow the borrowed trials.
 
-    They never hold in the role's own account, end by themselves, and let nothing be read or written but probes. Where
-    all buckets of a kind are tried one pattern stands for them, so that the policy does not grow with the number of
-    accounts.
+    They never hold in the role's own account, end by themselves, and let nothing be seen, read or written but probes.
+    Where all buckets of a kind are tried one pattern stands for them, so that the policy does not grow with the number
+    of accounts.
     """
     kinds = _kinds(estate)
     resources: dict[str, set[str]] = {}
-    whole: dict[tuple[str, str], bool] = {}
-    for trial in trials:
-        key = (trial["action"], kinds.get(trial["resource"], ""))
-        if trial["owner"] != host:
-            whole[key] = whole.get(key, True) and trial["rights"] == "borrowed"
+    whole = _wholly_borrowed(host, trials, kinds)
     for trial in trials:
         if trial["rights"] == "borrowed":
             kind = kinds.get(trial["resource"], "")
@@ -349,16 +383,30 @@ def _borrowed(estate: Estate, host: str, trials: Iterable[Trial], moment: dateti
             resources.setdefault(trial["action"], set()).add(_borrowed_resource(trial, pattern))
     own = estate["hosts"][host]["account_id"]
     condition = {"StringNotEquals": {"aws:ResourceAccount": own}, **_lent(moment)}
+    # Most actions are tried at the same places: one statement for them, as a role's policies must not be long.
+    actions: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
+    for action, found in sorted(resources.items()):
+        actions.setdefault((action in _LISTS, tuple(sorted(found))), []).append(action)
     return [
         {
-            "Sid": f"Try{action.capitalize()}",
+            "Sid": "Try" + "".join(action.title().replace("_", "") for action in together),
             "Effect": "Allow",
-            "Action": _CALLS[action],
-            "Resource": sorted(found),
-            "Condition": condition,
+            "Action": [call for action in together for call in _CALLS[action]],
+            "Resource": list(found),
+            "Condition": {**condition, **_ONLY_PROBES} if is_list else condition,
         }
-        for action, found in sorted(resources.items())
+        for (is_list, found), together in actions.items()
     ]
+
+
+def _wholly_borrowed(host: str, trials: Iterable[Trial], kinds: dict[str, str]) -> dict[tuple[str, str], bool]:
+    """By action and kind of bucket, whether each trial in another account is one with borrowed rights."""
+    whole: dict[tuple[str, str], bool] = {}
+    for trial in trials:
+        key = (trial["action"], kinds.get(trial["resource"], ""))
+        if trial["owner"] != host:
+            whole[key] = whole.get(key, True) and trial["rights"] == "borrowed"
+    return whole
 
 
 def _kinds(estate: Estate) -> dict[str, str]:
@@ -369,7 +417,7 @@ def _kinds(estate: Estate) -> dict[str, str]:
 
 
 def _borrowed_resource(trial: Trial, pattern: str | None) -> str:
-    if trial["action"] in ("list", *_ACTIONS_OF_REPOSITORY):
+    if trial["action"] in (*_LISTS, *_ACTIONS_OF_REPOSITORY):
         return pattern or trial["resource"]
     folder = f"{trial['prefix']}/" if trial["prefix"] else ""
-    return f"{pattern}/*.access-probe/*" if pattern else f"{trial['resource']}/{folder}.access-probe/*"
+    return f"{pattern}/*{FOLDER}/*" if pattern else f"{trial['resource']}/{folder}{FOLDER}/*"

@@ -28,13 +28,14 @@ def outside_access(policy: Policy | str | None, account_id: str) -> list[str]:
         raise PolicyError(f"the account '{account_id}' is not a string of twelve digits")
     return [
         f"{statement.get('Sid') or f'statement {number}'}: {principal}"
-        for number, statement in enumerate(_statements(policy), start=1)
+        for number, statement in enumerate(statements_of(policy), start=1)
         if statement.get("Effect") != "Deny"
         for principal in _outsiders(statement, account_id)
     ]
 
 
-def _statements(policy: Policy | str | None) -> list[Statement]:
+def statements_of(policy: Policy | str | None) -> list[Statement]:
+    """None where there is no policy. PolicyError when it cannot be understood."""
     if isinstance(policy, str) and policy.strip():
         policy = json.loads(policy, object_pairs_hook=_without_doubles)
     elif not policy or isinstance(policy, str):

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,7 @@ from typing import Any
 import pytest
 
 from sandbox.sessions import client_of_root
-from sandbox.settings import Settings
+from sandbox.settings import ROOT, Settings
 from tests.e2e.conftest import Playbook
 
 Policy = dict[str, Any]
@@ -63,6 +67,14 @@ class Tampering:
         before = s3.get_bucket_policy(Bucket=name)["Policy"]
         self._undo.append(lambda: s3.put_bucket_policy(Bucket=name, Policy=before))
         s3.put_bucket_policy(Bucket=name, Policy=_sabotaged(before, sabotage))
+
+    def tags(self, account: str, kind: str, **changed: str) -> None:
+        s3, name = self.client(account, "s3"), self.bucket_name(account, kind)
+        before = s3.get_bucket_tagging(Bucket=name)["TagSet"]
+        self._undo.append(lambda: s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": before}))
+        tags = {**{tag["Key"]: tag["Value"] for tag in before}, **changed}
+        now = [{"Key": key, "Value": value} for key, value in tags.items()]
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": now})
 
     def repository(self, image: str, sabotage: Sabotage) -> None:
         ecr, name = self.client("hub", "ecr"), f"localgov/{image}"
@@ -161,6 +173,31 @@ def reading(bucket: str, principal: str, **condition: Any) -> Policy:  # noqa: A
         "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
         **({"Condition": condition} if condition else {}),
     }
+
+
+def started(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A playbook with its own process group, so that it can be killed with all its workers."""
+    return subprocess.Popen(
+        [
+            Path(sys.executable).parent / "ansible-playbook",
+            "-i",
+            "inventories/sandbox",
+            f"playbooks/{name}.yml",
+            *arguments,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"no sign of {what}"
+        time.sleep(0.2)
 
 
 @pytest.fixture
@@ -301,19 +338,74 @@ def test_each_of_twelve_sabotages_is_reported(
     assert residue(settings) == []
 
 
-def test_a_lock_that_is_broken_while_the_other_still_holds_is_reported_too(
-    deployed: subprocess.CompletedProcess[str], playbook: Playbook, tampering: Tampering, tmp_path: Path
+def no_grants(policy: Policy) -> None:
+    policy["Statement"] = [statement for statement in policy["Statement"] if statement not in grants(policy)]
+
+
+def test_what_lets_nobody_in_or_somebody_out_is_reported_too(
+    deployed: subprocess.CompletedProcess[str],
+    playbook: Playbook,
+    settings: Settings,
+    tampering: Tampering,
+    tmp_path: Path,
 ) -> None:
-    """Nobody gets in by these, so that no trial finds them: it is found that the statement is not the declared one."""
+    """A lock that is broken while the other still holds: it is found that the statements are not the declared ones."""
+    name = tampering.bucket_name
     tampering.repository("frontend", each_grant(without_condition("aws:PrincipalOrgID")))
     tampering.repository("dagit", each_grant(for_all_values))
     tampering.bucket("sutton", "shared", each_grant(without_condition("aws:PrincipalOrgPaths")))
-    run = playbook(
-        "verify", "--limit", "hub,sutton", "-e", f"report_folder={tmp_path}", "-e", "verify_roles=localgov-run-task"
-    )
+    nobody = f"arn:aws:iam::{settings.accounts['sutton'].id}:role/nobody-yet"
+    tampering.bucket("sutton", "data-store", also(reading(name("sutton", "data-store"), nobody)))
+    tampering.bucket("hub", "workspace", lambda policy: policy["Statement"][0].update(Action="s3:GetObject"))
+    # An authority that has revoked by itself, of which the inventory does not know.
+    tampering.bucket("croydon", "shared", no_grants)
+    tampering.tags("croydon", "shared", **{"share": "revoked", "share-since": "2026-11-20T09:00:00Z"})
+    few = ("--limit", "hub,sutton,croydon", "-e", f"report_folder={tmp_path}", "-e", "verify_roles=localgov-run-task")
+    run = playbook("verify", *few)
     assert run.returncode != 0
     assert {(owner, resource) for _, action, owner, resource in surprises(tmp_path) if action == "trust"} == {
         ("hub", "repository/localgov/frontend"),
         ("hub", "repository/localgov/dagit"),
-        ("sutton", tampering.bucket_name("sutton", "shared")),
+        ("hub", name("hub", "workspace")),
+        ("sutton", name("sutton", "shared")),
+        ("sutton", name("sutton", "data-store")),
+        ("croydon", name("croydon", "shared")),
     }
+    said = " ".join(run.stdout.split())
+    assert f"sutton:{name('sutton', 'data-store')} differs from its declaration. Sabotage is not declared." in said
+    assert "DenyInsecureTransport is missing; DenyInsecureTransport is not declared. ansible-playbook" in said
+    assert "croydon itself has revoked it, on 2026-11-20T09:00:00Z: the bucket's own tag share=revoked counts" in said
+    assert re.search(r"get croydon:\S+-shared was refused, expected allowed \([^)]*the tag share=revoked", said)
+
+
+def test_an_account_without_a_cluster_is_asked_to_be_deployed(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook
+) -> None:
+    run = playbook("verify", "--limit", "camden", "-e", "platform_name_prefix=elsewhere")
+    assert run.returncode != 0
+    assert "camden does not run code-server, in whose place the trials run. Deploy it" in " ".join(run.stdout.split())
+
+
+def test_a_killed_run_stops_the_next_one_which_may_take_over_and_clears_what_was_left(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook, settings: Settings, tmp_path: Path
+) -> None:
+    few = ("--limit", "hub,camden", "-e", "verify_roles=localgov-run-task", "-e", f"report_folder={tmp_path}")
+    killed = started("verify", *few)
+    try:
+        wait_until(lambda: any("/put" in left for left in residue(settings)), "the trials of the first run")
+    finally:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    left = residue(settings)
+    assert {"camden: policy of localgov-run-task", "hub: policy of localgov-run-task"} <= set(left)
+
+    refused = playbook("verify", *few)
+    assert refused.returncode != 0
+    said = " ".join(refused.stdout.split())
+    assert f"Another run tries access in account {settings.accounts['hub'].id} since" in said
+    assert "-e verify_take_over=true" in said
+    assert set(residue(settings)) >= set(left), "what another run may still need is left as it is"
+
+    taken = playbook("verify", *few, "-e", "verify_take_over=true")
+    assert taken.returncode == 0, taken.stdout[-6000:]
+    assert residue(settings) == []

@@ -4,11 +4,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,12 +16,16 @@ import pytest
 import yaml
 from ansible_collections.localgov.platform.plugins.modules import access_probe, cross_account_access_info
 
-from tests.sandbox.conftest import CHECKOUT, Sandbox, policy
+from tests.integration import playbooks
+from tests.sandbox.conftest import Sandbox, policy
 from tests.sandbox.runtime import registry
 
 PROBE = "localgov.platform.access_probe"
 INFO = "localgov.platform.cross_account_access_info"
-TRIED = ["s3:ListBucket", "s3:GetObject", "s3:PutObject"]
+TRIED = [
+    *("s3:ListBucket", "s3:ListBucketVersions", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"),
+    *("s3:DeleteObject", "s3:DeleteObjectVersion"),
+]
 PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 Statement = dict[str, Any]
 
@@ -48,36 +48,8 @@ DEPLOYER = [
 ]
 
 
-class Playbook:
-    """Runs tasks on a host of the sandbox's inventory, each with the session of that account."""
-
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        self._folder = folder
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))},
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
-            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
-        }
-
-    def run(self, *tasks: dict[str, Any], host: str = "camden") -> list[dict[str, Any]]:
-        """The results of *tasks*, each of one key: the module, with its arguments; `check`, `fails` beside it."""
-        play = {"hosts": host, "gather_facts": False, "tasks": [_task(task) for task in tasks]}
-        path = self._folder / "playbook.yml"
-        path.write_text(json.dumps([play]), encoding="utf-8")
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", CHECKOUT / "inventories" / "sandbox", path],
-            cwd=self._folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [task["hosts"][host] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
+class Playbook(playbooks.Playbook):
+    """Also runs the info module alone."""
 
     def access(self, *principals: dict[str, Any], **more: Any) -> dict[str, Any]:
         """What the info module finds."""
@@ -85,20 +57,9 @@ class Playbook:
         return result
 
 
-def _task(given: dict[str, Any]) -> dict[str, Any]:
-    (module,) = [name for name in given if "." in name]
-    return {
-        "name": "Access",
-        module: given[module],
-        "check_mode": given.get("check", False),
-        "diff": True,
-        "ignore_errors": given.get("fails", False),
-    }
-
-
 @dataclass
 class Estate:
-    """What there is to try, with names of one test run.
+    """What there is to try, with names of one test run. Tests of one module lay probes and may keep their versions.
 
     croydon lets the friends of camden, its deploy role among them, into the bucket and the repository `open`, over TLS
     only; nobody into the ones `closed`.
@@ -107,6 +68,7 @@ class Estate:
     sandbox: Sandbox
     unique: str
     task: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)  # of the probes
 
     @property
     def friends(self) -> dict[str, str]:

@@ -31,6 +31,12 @@ def test_all_of_it_comes_and_goes_in_four_beats(estate: Estate, playbook: Playbo
     }
     s3.put_object(Bucket=bucket, Key=kept, Body=b"a,b\n")
     present = playbook.run(*beats({"state": "present", **ground}))
+    versions = {one["Key"]: one["VersionId"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]}
+    assert "versions" not in present[0]
+    for result in (present[1], present[3]):
+        assert result["versions"] == {
+            name: versions[name.removeprefix(f"s3://{bucket}/")] for name in present[0]["objects"]
+        }
     assert [result["changed"] for result in present] == [True, True, False, False]
     assert [result["objects"] for result in present] == 4 * [
         [f"s3://{bucket}/{unique}/.access-probe/probe", f"s3://{bucket}/.access-probe/probe"]
@@ -53,7 +59,7 @@ def test_all_of_it_comes_and_goes_in_four_beats(estate: Estate, playbook: Playbo
     assert [result["changed"] for result in absent] == [True, True, False, False]
     assert absent[0]["diff"] == absent[1]["diff"]
     assert absent[0]["diff"]["after"] == {}
-    assert len(absent[0]["diff"]["before"][f"s3://{bucket}/{unique}/.access-probe/"]) == 3
+    assert len(absent[0]["diff"]["before"][f"s3://{bucket}/{unique}/.access-probe/"]) == 4
     assert estate.leftovers("own") == [kept]
     assert iam.list_role_policies(RoleName=unique)["PolicyNames"] == ["own"]
     assert f"{unique}-made" not in [role["RoleName"] for role in iam.list_roles()["Roles"]]
@@ -68,6 +74,33 @@ def test_without_versioning_nothing_is_left_either(estate: Estate, playbook: Pla
     assert made["objects"] == [f"s3://{unique}/.access-probe/probe"]
     assert gone["changed"]
     s3.delete_bucket(Bucket=unique)
+
+
+def test_a_second_run_stops_before_it_changes_anything_and_may_take_over(
+    estate: Estate, playbook: Playbook, unique: str
+) -> None:
+    iam = estate.client("iam")
+    estate.role(unique, {"Service": "ecs-tasks.amazonaws.com"})
+    mine = {"buckets": [{"name": estate.bucket("own"), "prefixes": [unique]}], "roles": [{"name": unique}]}
+    made = {"roles": [{"name": f"{unique}-made", "make": True}]}
+    first, second, outside, also_outside, taken = playbook.run(
+        {PROBE: {"alone": True, **mine, "roles": []}},
+        {PROBE: {"alone": True, **mine}, "fails": True},
+        {PROBE: {"alone": True, **made}},
+        {PROBE: {"alone": True, **made}, "fails": True},
+        {PROBE: {"alone": False, **mine}},
+    )
+    assert first["changed"]
+    assert outside["changed"]
+    for stopped in (second, also_outside):
+        assert stopped["busy"]
+        assert "Another run tries access in account" in stopped["msg"]
+        assert "alone: false" in stopped["msg"]
+    assert taken["changed"]
+    assert iam.list_role_policies(RoleName=unique)["PolicyNames"] == ["access-probe"]
+    playbook.run({PROBE: {"state": "absent", **mine}}, {PROBE: {"state": "absent", **made}})
+    assert estate.leftovers("own") == []
+    assert iam.list_role_policies(RoleName=unique)["PolicyNames"] == []
 
 
 def test_what_is_not_there_is_an_error_to_prepare_and_none_to_clear(
@@ -122,3 +155,15 @@ def test_a_made_role_is_given_back_to_who_tries_now(estate: Estate, playbook: Pl
     assert changed["changed"]
     assert changed["diff"]["before"] != changed["diff"]["after"]
     assert gone["changed"]
+
+
+def test_services_that_go_leave_no_role_with_borrowed_rights_behind(estate: Estate, playbook: Playbook) -> None:
+    """A policy that no stack knows would keep AWS from removing its roles. Sutton's deployer has all rights here."""
+    name = "localgov-code-server-task"
+    estate.role(name, {"Service": "ecs-tasks.amazonaws.com"}, allow("s3:GetObject"), account="sutton")
+    lent = {"roles": [{"name": name, "statements": [allow("s3:GetObject")]}]}
+    gone = {"ansible.builtin.include_role": {"name": "localgov.platform.la_services"}}
+    state = {"la_services_state": "absent"}
+    playbook.run({PROBE: lent}, {**gone, "vars": state}, host="sutton")
+    iam = estate.client("iam", "sutton")
+    assert iam.list_role_policies(RoleName=name)["PolicyNames"] == ["own"]

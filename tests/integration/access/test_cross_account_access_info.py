@@ -21,6 +21,14 @@ MATRIX = [
     ("get", "closed", "ssda903", "refused"),
     ("put", "open", "ssda903", "allowed"),
     ("put", "closed", "", "refused"),
+    ("list_versions", "open", "ssda903", "allowed"),
+    ("list_versions", "closed", "", "refused"),
+    ("get_version", "open", "ssda903", "allowed"),
+    ("get_version", "closed", "ssda903", "refused"),
+    ("delete", "open", "ssda903", "allowed"),
+    ("delete", "closed", "", "refused"),
+    ("delete_version", "open", "", "allowed"),
+    ("delete_version", "closed", "", "refused"),
     ("list_without_tls", "own", "", "allowed"),
     ("list_without_tls", "open", "", "refused"),
     ("pull", "open", "", "allowed"),
@@ -31,10 +39,16 @@ MATRIX = [
 
 
 def matrix(estate: Estate) -> list[dict[str, Any]]:
+    common = {"because": "of the test", "account": "camden"}
     return [
-        estate.trial(action, name, prefix=prefix, expected=expected, because="of the test", account="camden")
+        estate.trial(action, name, prefix=prefix, expected=expected, **common, **_version(estate, action, name, prefix))
         for action, name, prefix, expected in MATRIX
     ]
+
+
+def _version(estate: Estate, action: str, name: str, prefix: str) -> dict[str, str]:
+    probe = "/".join(filter(None, [f"s3://{estate.bucket(name)}", prefix, ".access-probe/probe"]))
+    return {"version": estate.versions[probe]} if action == "get_version" else {}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +56,8 @@ def probed(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Estate:
     """The estate with probes in croydon's buckets."""
     playbook = Playbook(estate.sandbox, tmp_path_factory.mktemp("probes"))
     buckets = [{"name": estate.bucket(name), "prefixes": ["", "ssda903"]} for name in ("open", "closed")]
-    playbook.run({PROBE: {"buckets": buckets}}, host="croydon")
+    (laid,) = playbook.run({PROBE: {"buckets": buckets}}, host="croydon")
+    estate.versions = laid["versions"]
     return estate
 
 
@@ -66,22 +81,32 @@ def test_each_action_is_let_in_and_refused_by_each_way_to_a_session(
     made = tried[way]
     assert made["surprises"] == []
     assert not made["changed"]
-    assert made["summary"] == {"allowed": 8, "refused": 6, "failed": 0}
+    assert made["summary"] == {"allowed": 12, "refused": 10, "failed": 0}
     name = {"own": "localgov-deploy", **probed.friends}[way]
     session = f"arn:aws:sts::{probed.sandbox.account('camden')}:assumed-role/{name}"
     assert {trial["caller"].rpartition("/")[0] for trial in made["trials"]} == {session}
-    assert [trial["outcome"] for trial in made["trials"] if "AccessDenied" in trial["reason"]] == 6 * ["refused"]
+    assert [trial["outcome"] for trial in made["trials"] if "AccessDenied" in trial["reason"]] == 10 * ["refused"]
     kept = [{key: trial[key] for key in given} for given, trial in zip(matrix(probed), made["trials"], strict=True)]
     assert kept == matrix(probed), "what trials were given comes back"
 
 
 @pytest.mark.usefixtures("tried")
-def test_trials_leave_nothing_in_buckets_and_repositories(probed: Estate) -> None:
-    probes = [".access-probe/probe", "ssda903/.access-probe/probe"]
-    assert probed.leftovers("own", "open", "closed") == [*probes, *probes]
+def test_trials_leave_nothing_in_repositories_and_in_buckets_what_goes_with_the_probes(
+    probed: Estate, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     ecr = probed.client("ecr", "croydon")
     assert ecr.describe_images(repositoryName=f"{probed.unique}/open")["imageDetails"] == []
     assert not list(probed.sandbox.folder.glob("layers/uploads/*"))
+    left = probed.leftovers("own", "open", "closed")
+    assert {key.rpartition("/")[2] for key in left} == {"run", "probe", "put", "none"}
+    assert all(key.removeprefix("ssda903/").startswith(".access-probe/") for key in left)
+    buckets = {"buckets": [{"name": probed.bucket(name), "prefixes": ["", "ssda903"]} for name in ("open", "closed")]}
+    playbook = Playbook(probed.sandbox, tmp_path_factory.mktemp("cleared"))
+    cleared, laid = playbook.run({PROBE: {"state": "absent", **buckets}}, {PROBE: buckets}, host="croydon")
+    assert cleared["changed"]
+    assert set(laid["versions"]) == set(probed.versions)
+    probed.versions = laid["versions"]
+    assert {key.rpartition("/")[2] for key in probed.leftovers("own", "open", "closed")} == {"run", "probe"}
 
 
 def test_a_surprise_is_told_in_either_direction(probed: Estate, playbook: Playbook) -> None:

@@ -4,11 +4,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +14,8 @@ import pytest
 import yaml
 from ansible_collections.localgov.platform.plugins.modules import cross_account_trust
 
-from tests.sandbox.conftest import CHECKOUT, Sandbox, policy
+from tests.integration import playbooks
+from tests.sandbox.conftest import Sandbox, policy
 
 # The permissions that the module's documentation names: the deploy roles have these here, and nothing else.
 DOCUMENTED = [
@@ -29,47 +26,17 @@ DOCUMENTED = [
 MODULE = "localgov.platform.cross_account_trust"
 
 
-class Playbook:
-    """Runs tasks on a host of the sandbox's inventory, each with the session of that account."""
-
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        self._folder = folder
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))},
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
-            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-            "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
-        }
+class Playbook(playbooks.Playbook):
+    """Runs this module alone."""
 
     def run(self, *tasks: dict[str, Any], host: str = "camden") -> list[dict[str, Any]]:
         """The results of *tasks*, each the module's arguments; `_check` and `_fails` are about the task."""
-        play = {"hosts": host, "gather_facts": False, "tasks": [_task(task) for task in tasks]}
-        path = self._folder / "playbook.yml"
-        path.write_text(json.dumps([play]), encoding="utf-8")
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", CHECKOUT / "inventories" / "sandbox", path],
-            cwd=self._folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [task["hosts"][host] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
+        return super().run(*map(_task, tasks), host=host)
 
 
 def _task(arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if not name.startswith("_") and value is not None}
-    return {
-        "name": "Trust",
-        MODULE: given,
-        "check_mode": arguments.get("_check", False),
-        "diff": True,
-        "ignore_errors": arguments.get("_fails", False),
-    }
+    return {MODULE: given, "check": arguments.get("_check", False), "fails": arguments.get("_fails", False)}
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -13,11 +14,13 @@ from ansible_collections.localgov.platform.plugins.module_utils._access_calls im
 from ansible_collections.localgov.platform.plugins.module_utils._access_ground import (
     Folder,
     Role,
+    RunningError,
     caller,
     probe_present,
     probes_absent,
     role_absent,
     role_present,
+    run_present,
 )
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 from botocore.stub import Stubber
@@ -25,6 +28,13 @@ from botocore.stub import Stubber
 ACCOUNT = "012345670123"
 IDENTITY = Identity(f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me", ACCOUNT, "aws", "eu-west-2")
 WHERE = {"Bucket": "shared", "ExpectedBucketOwner": ACCOUNT}
+SIGN = {
+    **WHERE,
+    "Key": ".access-probe/run",
+    "Body": b"access probe\n",
+    "ContentType": "text/plain",
+    "Tagging": "purpose=access-probe",
+}
 FOUND: dict[str, Any] = {
     "Path": "/",
     "RoleName": "reader",
@@ -72,29 +82,81 @@ def test_a_version_that_stays_is_an_error_although_the_call_succeeds() -> None:
     assert "s3:DeleteObjectVersion" in str(refused.value)
 
 
+def version(key: str, **more: object) -> dict[str, Any]:
+    return {"Key": key, "Size": 13, "IsLatest": True, "VersionId": "one", "LastModified": datetime.now(UTC), **more}
+
+
 @pytest.mark.parametrize(
-    ("contents", "is_needed"),
+    ("found", "is_needed"),
     [
         ([], True),
-        ([{"Key": ".access-probe/probe", "Size": 13}], False),
-        ([{"Key": ".access-probe/probe", "Size": 7}], True),
-        ([{"Key": ".access-probe/probe-2", "Size": 13}], True),
+        ([version(".access-probe/probe")], False),
+        ([version(".access-probe/probe", Size=7)], True),
+        ([version(".access-probe/probe", IsLatest=False)], True),
+        ([version(".access-probe/probe-2")], True),
     ],
 )
-def test_a_probe_is_known_by_its_name_and_size(contents: list[dict[str, Any]], is_needed: bool) -> None:
+def test_a_probe_is_known_by_its_name_and_size(found: list[dict[str, Any]], is_needed: bool) -> None:
     s3, stubber = stubbed("s3")
-    stubber.add_response("list_objects_v2", {"Contents": contents}, {**WHERE, "Prefix": ".access-probe/probe"})
+    stubber.add_response("list_object_versions", {"Versions": found}, {**WHERE, "Prefix": ".access-probe/probe"})
     assert probe_present(Folder(s3, IDENTITY, "shared", "/")).is_needed is is_needed
+
+
+def a_run_since(**ago: int) -> tuple[Folder, Stubber]:
+    s3, stubber = stubbed("s3")
+    sign = version(".access-probe/run", LastModified=datetime.now(UTC) - timedelta(**ago))
+    stubber.add_response("list_object_versions", {"Versions": [sign]}, {**WHERE, "Prefix": ".access-probe/run"})
+    return Folder(s3, IDENTITY, "shared", ""), stubber
+
+
+def test_a_run_that_is_to_be_alone_stops_where_another_has_begun_and_says_how_to_go_on() -> None:
+    folder, _ = a_run_since(minutes=59)
+    with pytest.raises(RunningError) as running:
+        run_present(folder, alone=True)
+    for told in ("in account 012345670123 since", "s3://shared/.access-probe/run", "killed", "alone: false"):
+        assert told in str(running.value)
+
+
+def test_what_a_run_left_more_than_an_hour_ago_is_taken_over_and_counts_from_now() -> None:
+    folder, stubber = a_run_since(minutes=61)
+    sign = run_present(folder, alone=True)
+    assert sign.is_needed
+    stubber.add_response("put_object", {})
+    sign.make()
+    stubber.assert_no_pending_responses()
+
+
+def test_who_need_not_be_alone_takes_over_at_once() -> None:
+    folder, _ = a_run_since(minutes=1)
+    assert not run_present(folder, alone=False).is_needed
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict"])
+def test_of_two_that_begin_at_the_same_moment_one_stops(code: str) -> None:
+    s3, stubber = stubbed("s3")
+    stubber.add_response("list_object_versions", {})
+    sign = run_present(Folder(s3, IDENTITY, "shared", ""), alone=True)
+    stubber.add_client_error("put_object", code, expected_params={**SIGN, "IfNoneMatch": "*"})
+    with pytest.raises(RunningError):
+        sign.make()
+
+
+def test_a_role_that_another_run_has_made_stops_one_that_is_to_be_alone() -> None:
+    made = {**FOUND, "Tags": [{"Key": "purpose", "Value": "access-probe"}], "CreateDate": datetime.now(UTC)}
+    iam, stubber = stubbed("iam")
+    stubber.add_response("get_role", {"Role": made})
+    with pytest.raises(RunningError, match="role/reader"):
+        role_present(Role(iam, IDENTITY, "reader", [], make=True), alone=True)
 
 
 def test_a_refusal_names_what_the_identity_needs_and_where() -> None:
     s3, stubber = stubbed("s3")
-    stubber.add_client_error("list_objects_v2", "AccessDenied", "no")
+    stubber.add_client_error("list_object_versions", "AccessDenied", "no")
     with pytest.raises(RefusedError) as refused:
         probe_present(Folder(s3, IDENTITY, "shared", ""))
     assert str(refused.value) == (
-        "Cannot look for the probe in the bucket shared in account 012345670123: AccessDenied: no. This task's "
-        "identity needs s3:ListBucket on the bucket shared, with nothing denying it."
+        "Cannot look for .access-probe/probe in the bucket shared in account 012345670123: AccessDenied: no. This "
+        "task's identity needs s3:ListBucketVersions on the bucket shared, with nothing denying it."
     )
 
 

@@ -18,6 +18,7 @@ from botocore.stub import ANY, Stubber
 
 BUCKET = {"resource": "arn:aws:s3:::shared", "prefix": "ssda903"}
 REPOSITORY = {"resource": "arn:aws:ecr:eu-west-1:200000000001:repository/localgov/frontend"}
+OK = {"ResponseMetadata": {"HTTPStatusCode": 200}}
 SESSION = "User: arn:aws:sts::200000000001:assumed-role/reader/session is not authorized to perform"
 
 
@@ -73,7 +74,9 @@ def test_a_refusal_by_the_key_counts_as_one_with_its_reason(session: Session) ->
     ("code", "message"),
     [
         ("NoSuchKey", "The specified key does not exist."),
+        ("NoSuchVersion", "The specified version does not exist."),
         ("AccessDenied", f'{SESSION}: s3:ListBucket on resource: "arn:aws:s3:::shared" because no identity-based'),
+        ("AccessDenied", f'{SESSION}: s3:ListBucketVersions on resource: "arn:aws:s3:::shared" because no session'),
     ],
 )
 def test_a_probe_that_is_not_there_teaches_nothing(session: Session, code: str, message: str) -> None:
@@ -90,27 +93,37 @@ def test_what_is_read_is_closed_and_not_handed_back(session: Session) -> None:
     assert body.closed
 
 
-@pytest.mark.parametrize("code", ["BadDigest", "InvalidDigest"])
-def test_a_writer_whose_checksum_is_wrong_was_let_in(session: Session, code: str) -> None:
+def test_what_is_written_and_deleted_lies_among_the_probes(session: Session) -> None:
+    s3 = session.stubbers["s3"]
+    folder = "ssda903/.access-probe"
+    s3.add_response("put_object", OK, {"Bucket": "shared", "Key": f"{folder}/put", "Body": ANY})
+    assert session.made({**BUCKET, "action": "put"}) == ("allowed", "PutObject: HTTP status 200")
+    nothing = {"Bucket": "shared", "Key": f"{folder}/none"}
+    s3.add_response("delete_object", OK, nothing)
+    assert session.made({**BUCKET, "action": "delete"})[0] == "allowed"
+    s3.add_response("delete_object", OK, {**nothing, "VersionId": "null"})
+    assert session.made({**BUCKET, "action": "delete_version"})[0] == "allowed"
+
+
+@pytest.mark.parametrize("code", ["BadDigest", "InvalidDigest", "PreconditionFailed", "InvalidRequest"])
+def test_a_complaint_about_what_was_sent_does_not_show_that_the_writer_was_let_in(session: Session, code: str) -> None:
     session.fails("put_object", code, "The Content-MD5 you specified did not match what we received.")
-    assert session.made({**BUCKET, "action": "put"})[0] == "allowed"
+    assert session.made({**BUCKET, "action": "put"})[0] == "failed"
 
 
-@pytest.mark.parametrize("may_delete", [True, False])
-def test_what_is_stored_nevertheless_is_removed_or_said_to_be_left(session: Session, may_delete: bool) -> None:
-    session.answers("put_object", VersionId="one")
-    removed = {"Bucket": "shared", "Key": "ssda903/.access-probe/put", "VersionId": "one"}
-    if may_delete:
-        session.stubbers["s3"].add_response("delete_object", {}, removed)
-    else:
-        session.fails("delete_object", "AccessDenied")
-    outcome, reason = session.made({**BUCKET, "action": "put"})
-    assert outcome == "allowed"
-    assert reason.startswith(
-        "Stored the object ssda903/.access-probe/put, and removed it"
-        if may_delete
-        else "Stored, and left behind: remove the object ssda903/.access-probe/put"
-    )
+@pytest.mark.parametrize(("version", "asked"), [({"version": "one"}, "one"), ({}, "null")])
+def test_the_version_that_is_read_is_the_probes_own(session: Session, version: dict[str, str], asked: str) -> None:
+    wanted = {"Bucket": "shared", "Key": "ssda903/.access-probe/probe", "VersionId": asked}
+    session.stubbers["s3"].add_response("get_object", {**OK, "Body": io.BytesIO(b"")}, wanted)
+    assert session.made({**BUCKET, "action": "get_version", **version})[0] == "allowed"
+
+
+@pytest.mark.parametrize("action", ["list", "list_versions"])
+def test_borrowed_rights_are_for_looking_among_the_probes_only(session: Session, action: str) -> None:
+    call = {"list": "list_objects_v2", "list_versions": "list_object_versions"}[action]
+    for rights, prefix in (("own", "ssda903/"), ("borrowed", "ssda903/.access-probe/")):
+        session.stubbers["s3"].add_response(call, OK, {"Bucket": "shared", "Prefix": prefix, "MaxKeys": 1})
+        assert session.made({**BUCKET, "action": action, "rights": rights})[0] == "allowed"
 
 
 @pytest.mark.parametrize("code", ["InvalidParameterException", "UnsupportedImageTypeException"])
@@ -154,12 +167,12 @@ def test_an_error_that_is_no_refusal_teaches_nothing(session: Session, code: str
     assert session.made({**BUCKET, "action": "list"}) == ("failed", f"{code}: a reason")
 
 
-def test_a_long_reason_is_shortened_to_one_line(session: Session) -> None:
-    session.fails("list_objects_v2", "AccessDenied", "very\n  long " * 100)
+def test_a_long_reason_is_shortened_in_its_middle_to_one_line(session: Session) -> None:
+    session.fails("list_objects_v2", "AccessDenied", f"{SESSION}\n  {'long ' * 100} because no x policy allows it")
     _, reason = session.made({**BUCKET, "action": "list"})
-    assert len(reason) == 400
-    assert reason.startswith("AccessDenied: very long very long")
-    assert reason.endswith("...")
+    assert 390 < len(reason) <= 400
+    assert reason.startswith(f"AccessDenied: {SESSION} long")
+    assert reason.endswith("because no x policy allows it")
 
 
 @pytest.mark.parametrize(
@@ -222,9 +235,50 @@ def test_rights_that_never_come_to_count_teach_nothing(session: Session) -> None
     assert [(result.outcome, result.reason) for result in results] == 2 * [("failed", reason)]
 
 
-def test_a_refusal_by_the_borrowers_own_policies_tells_nothing_of_the_other_account(session: Session) -> None:
+GET = f'{SESSION}: s3:GetObject on resource: "arn:aws:s3:::shared/ssda903/.access-probe/probe"'
+# AWS's wordings, from its documentation of access denied messages: policy, and whether the resource's own refuses.
+WORDINGS = [
+    ("Access Denied", "refused"),
+    (GET, "refused"),
+    (f"{GET} because no resource-based policy allows the s3:GetObject action", "refused"),
+    (f"{GET} with an explicit deny in a resource-based policy", "refused"),
+    (f"{GET} because no identity-based policy allows the s3:GetObject action", "failed"),
+    (f"{GET} with an explicit deny in an identity-based policy", "failed"),
+    (f"{GET} because no session policy allows the s3:GetObject action", "failed"),
+    (f"{GET} with an explicit deny in a session policy", "failed"),
+    (f"{GET} because no permissions boundary allows the s3:GetObject action", "failed"),
+    (f"{GET} with an explicit deny in a permissions boundary: arn:aws:iam::200000000001:policy/edge", "failed"),
+    (f"{GET} because no service control policy allows the s3:GetObject action", "failed"),
+    (f"{GET} with an explicit deny in a service control policy", "failed"),
+    (f"{GET} with an explicit deny in a resource control policy", "failed"),
+    (f"{GET} because no VPC endpoint policy allows the s3:GetObject action", "failed"),
+    (f"{GET} with an explicit deny in a VPC endpoint policy", "failed"),
+    (f"{GET} {'x' * 500} with an explicit deny in a VPC endpoint policy: arn:{'x' * 500}", "failed"),
+]
+
+
+@pytest.mark.parametrize(("message", "outcome"), WORDINGS)
+def test_with_borrowed_rights_only_the_resources_own_refusal_counts(
+    session: Session, message: str, outcome: str
+) -> None:
     session.answers("list_buckets")
-    session.fails("list_objects_v2", "AccessDenied", f"{SESSION}: x because no identity-based policy allows the x")
-    (result,) = Prober(session.connect).results([(0, {**BUCKET, "action": "list", "rights": "borrowed"})])
+    session.fails("get_object", "AccessDenied", message)
+    (result,) = Prober(session.connect).results([(0, {**BUCKET, "action": "get", "rights": "borrowed"})])
+    assert result.outcome == outcome
+    assert result.reason.startswith("The borrowed rights do not come that far: AccessDenied") is (outcome == "failed")
+    session.fails("get_object", "AccessDenied", message)
+    assert session.made({**BUCKET, "action": "get"})[0] == "refused", "with rights of its own, whoever refuses does so"
+
+
+def test_one_call_of_a_pull_that_is_not_refused_by_the_repository_is_enough_to_learn_nothing(session: Session) -> None:
+    by_repository = f"{SESSION}: ecr:x because no resource-based policy allows the ecr:x action"
+    session.answers("list_buckets")
+    for call, message in (
+        ("batch_get_image", by_repository),
+        ("get_download_url_for_layer", by_repository.replace("resource-based", "VPC endpoint")),
+        ("batch_check_layer_availability", by_repository),
+    ):
+        session.fails(call, "AccessDeniedException", message, "ecr")
+    (result,) = Prober(session.connect).results([(0, {**REPOSITORY, "action": "pull", "rights": "borrowed"})])
     assert result.outcome == "failed"
-    assert result.reason.startswith("The borrowed policy does not allow it: AccessDenied")
+    assert "VPC endpoint policy" in result.reason

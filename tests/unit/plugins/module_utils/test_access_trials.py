@@ -13,7 +13,10 @@ BUCKET = "arn:aws:s3:::shared"
 REPOSITORY = "arn:aws:ecr:eu-west-2:012345670123:repository/localgov/frontend"
 
 
-@pytest.mark.parametrize("action", ["get", "list", "list_without_tls", "put"])
+@pytest.mark.parametrize(
+    "action",
+    ["get", "get_version", "list", "list_versions", "list_without_tls", "put", "delete", "delete_version"],
+)
 def test_what_is_tried_on_a_bucket_needs_a_bucket(action: str) -> None:
     check({"resource": BUCKET, "action": action, "prefix": "a/b", "rights": "borrowed", "expected": "refused"})
     with pytest.raises(RefusedError, match="not the ARN of a bucket"):
@@ -30,7 +33,7 @@ def test_what_is_tried_on_a_repository_needs_a_repository(action: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"action": "delete"}, "'delete' is not an action of a trial"),
+        ({"action": "copy"}, "'copy' is not an action of a trial"),
         ({"action": None}, "'None' is not an action"),
         ({"resource": "shared"}, "'shared' is not the ARN of a bucket"),
         ({"resource": f"{BUCKET}/key"}, "not the ARN of a bucket"),

@@ -53,8 +53,8 @@ def test_its_examples_are_tasks_with_options_that_there_are(name: str) -> None:
     [
         (
             cross_account_access_info,
-            {"principals": [{"trials": [{"resource": "arn:aws:s3:::shared", "action": "delete"}]}]},
-            "'delete' is not an action of a trial",
+            {"principals": [{"trials": [{"resource": "arn:aws:s3:::shared", "action": "copy"}]}]},
+            "'copy' is not an action of a trial",
         ),
         (
             cross_account_access_info,

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks, run as an operator's Ansible runs them, on the hosts of a test's own sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.sandbox.conftest import CHECKOUT, Sandbox
+
+
+class Playbook:
+    """Runs tasks on a host of the sandbox's inventory, each with the session of that account."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self._folder = folder
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_"))},
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
+        }
+
+    def run(self, *tasks: dict[str, Any], host: str = "camden") -> list[dict[str, Any]]:
+        """The results of *tasks*, each the module with its arguments; `check`, `fails` and `vars` beside it."""
+        play = {"hosts": host, "gather_facts": False, "diff": True, "tasks": [_task(task) for task in tasks]}
+        path = self._folder / "playbook.yml"
+        path.write_text(json.dumps([play]), encoding="utf-8")
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ansible-playbook", "-i", CHECKOUT / "inventories" / "sandbox", path],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [task["hosts"][host] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
+
+
+def _task(given: dict[str, Any]) -> dict[str, Any]:
+    (module,) = [name for name in given if "." in name]
+    words = {"check": "check_mode", "fails": "ignore_errors", "vars": "vars"}
+    return {"name": module, module: given[module], **{words[name]: given[name] for name in words if name in given}}
