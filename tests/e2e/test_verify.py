@@ -236,6 +236,10 @@ def test_a_few_roles_of_a_few_accounts_reach_what_is_declared_and_nothing_else(
     tried = trials(tmp_path)
     assert {trial["account"] for trial in tried} == {"hub", "camden", "outsider"}
     assert {trial["outcome"] for trial in tried} == {"allowed", "refused", "as declared"}
+    images = {
+        action: {trial["resource"] for trial in tried if trial["action"] == action} for action in ("pull", "trust")
+    }
+    assert images["pull"] == {resource for resource in images["trust"] if ":ecr:" in resource}
     assert "no surprise" in run.stdout
     assert residue(settings) == []
 
