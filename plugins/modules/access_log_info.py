@@ -29,16 +29,6 @@ options:
       - What the trail's keys have before C(AWSLogs), if anything.
     type: str
     default: ""
-  since:
-    description:
-      - The beginning of the period, a date such as V(2026-11-01) or a time such as V(2026-11-01T09:30:00Z), in UTC
-        where it does not say otherwise.
-    type: str
-    required: true
-  until:
-    description:
-      - The end of the period. A date includes that day. By default now.
-    type: str
   resource_bucket:
     description:
       - Tell only requests on objects of this bucket.
@@ -53,22 +43,17 @@ options:
         CloudTrail may name a caller from another account by this id alone.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
-    details: Nothing is changed.
 notes:
   - The caller needs C(s3:ListBucket) on the bucket of the log files and C(s3:GetObject) on its objects.
   - Files and records that cannot be read are left out, with a warning for each; RV(unreadable) lists them.
 extends_documentation_fragment:
+  - localgov.platform.period
+  - localgov.platform.information
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
 seealso:
+  - module: localgov.platform.access_recording_info
   - module: amazon.aws.cloudtrail_info
 """
 

@@ -24,15 +24,6 @@ options:
       - The layout - a folder with C(oci-layout), C(index.json) and C(blobs/), or an uncompressed tar archive of one.
     type: path
     required: true
-  repository:
-    description:
-      - The repository's name, such as V(localgov/frontend). It must be there.
-    type: str
-    required: true
-  registry_id:
-    description:
-      - The account that owns the repository, twelve digits in quotes. By default the caller's own.
-    type: str
   tags:
     description:
       - The tags that the image shall have. Others that it has already stay.
@@ -59,6 +50,7 @@ notes:
   - An image that is there already is known by its manifest's digest alone; its blobs are not read again then.
   - In check mode a repository that does not exist yet is no error, because a playbook may be about to make it.
 extends_documentation_fragment:
+  - localgov.platform.repository
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3

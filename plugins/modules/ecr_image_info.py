@@ -12,27 +12,11 @@ author:
   - localgov.platform contributors
 description:
   - Tells the tagged images of a repository, the one that was pushed last first.
-options:
-  repository:
-    description:
-      - The repository's name, such as V(localgov/frontend).
-    type: str
-    required: true
-  registry_id:
-    description:
-      - The account that owns the repository, twelve digits in quotes. By default the caller's own.
-    type: str
-attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: none
-    details: Nothing is changed.
 notes:
   - The caller needs C(ecr:DescribeRepositories) and C(ecr:DescribeImages) on the repository.
 extends_documentation_fragment:
+  - localgov.platform.repository
+  - localgov.platform.information
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
