@@ -126,7 +126,7 @@ def request(
         parameters["key"] = first.key
     if len(resources) > 1:
         parameters["x-amz-copy-source"] = headers["x-amz-copy-source"]
-    return Request(name, resources, parameters, f"[{headers.get('user-agent', '')}]", _identity(access_key))
+    return Request(name, resources, parameters, f"[{headers.get('user-agent', '')}]", identity_of(access_key))
 
 
 def record(asked: Request, answer: Answer, request_id: str, owner: str, region: str) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def access_key_of(headers: dict[str, str], query: dict[str, Any]) -> str:
     return str(find("ministack.core.router.extract_access_key_id")(headers, query) or "")
 
 
-def _identity(access_key: str) -> dict[str, Any]:
+def identity_of(access_key: str) -> dict[str, Any]:
     """Who signed the request. To be asked before it is served, as long as the request counts as the caller's."""
     found = find("ministack.core.iam_evaluator.resolve_caller_identity")(access_key)
     if found is None:

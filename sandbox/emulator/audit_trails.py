@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from sandbox.emulator import audit_records
+from sandbox.emulator import audit_history, audit_records
 from sandbox.emulator.internals import find
 from sandbox.settings import Settings
 
@@ -362,6 +362,7 @@ def _ask(operation: str, **parameters: Any) -> None:  # noqa: ANN401 - any JSON 
     if status != HTTPStatus.OK:
         answer = json.loads(body)
         raise ValueError(str(answer.get("message") or answer))
+    audit_history.remember_by_stack("".join(word.capitalize() for word in operation.split("_")), parameters)
 
 
 def _is_true(value: object) -> bool:

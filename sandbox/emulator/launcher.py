@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from sandbox import runtime
 from sandbox.emulator import (
+    audit_history,
     audit_trails,
     buckets,
     calls,
@@ -43,6 +44,7 @@ CHANGES = (
     task_definitions,
     task_permissions,
     audit_trails,
+    audit_history,
 )
 # These wrap what the changes and the task runtime have put in place.
 LAST_CHANGES = (stack_permissions,)

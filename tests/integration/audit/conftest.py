@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ import pytest
 from sandbox.settings import ROOT
 from tests.sandbox.conftest import Sandbox, policy
 
-MODULE = "ansible_collections.localgov.platform.plugins.modules.access_log_info"
+MODULES = "ansible_collections.localgov.platform.plugins.modules"
 REGION = {"LocationConstraint": "eu-west-2"}
 EVERYTHING = [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]
 READER = "localgov-run-task"
+TRAIL = "localgov-audit"
 _SECONDS = 30
 
 PLAY = """\
@@ -102,11 +104,21 @@ class Authority:
         )
 
     def ask(self, *, check: bool = False, account: str = "camden", **options: Any) -> dict[str, Any]:
-        """What the module says, as the deploy role, in a process of its own as Ansible starts it."""
-        arguments = {"bucket": self.logs, "since": "2026-01-01", **options, "_ansible_check_mode": check}
+        """What access_log_info says, as the deploy role."""
+        given = {"bucket": self.logs, "since": "2026-01-01", **options, "_ansible_check_mode": check}
+        return self._module("access_log_info", self.sandbox.deployer(account), given)
+
+    def recording(self, session: Any = None, **options: Any) -> dict[str, Any]:
+        """What access_recording_info says of today, as the deploy role unless another session is given."""
+        today = datetime.now(UTC).strftime("%Y-%m-%d")
+        given = {"trail": TRAIL, "bucket": self.shared, "log_bucket": self.logs, "since": today, **options}
+        return self._module("access_recording_info", session or self.sandbox.deployer("camden"), given)
+
+    def _module(self, name: str, session: dict[str, str], options: dict[str, Any]) -> dict[str, Any]:
+        """What a module says, in a process of its own as Ansible starts it."""
         path = self.folder / "arguments.json"
-        path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
-        described, session = self.sandbox.description, self.sandbox.deployer(account)
+        path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}), encoding="utf-8")
+        described = self.sandbox.description
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
             **{name.upper(): value for name, value in session.items()},
             "AWS_REGION": described["region"],
@@ -115,7 +127,7 @@ class Authority:
             "PYTHONPATH": str(ROOT / "build" / "collections"),
         }
         done = subprocess.run(
-            [sys.executable, "-m", MODULE, str(path)],
+            [sys.executable, "-m", f"{MODULES}.{name}", str(path)],
             env=environment,
             capture_output=True,
             text=True,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from files.frontend.tests.chromium import find_chromium
 from sandbox.settings import ROOT
-from tests.integration.audit.conftest import EVERYTHING, READER, Authority, Deployed
+from tests.integration.audit.conftest import EVERYTHING, READER, TRAIL, Authority, Deployed
 
 pytestmark = pytest.mark.usefixtures("deployed")
 HOSTILE = "=HYPERLINK(\"http://x\")<script>document.title='taken'</script>\x1b[2J.csv"
@@ -187,6 +188,76 @@ def test_the_report_names_role_file_and_time_as_table_csv_and_page(
     assert {line["account"] for line in report.rows} == {authority.sandbox.account("hub")}
     assert [line["key"][0] for line in report.rows if "HYPERLINK" in line["key"]] == ["'"]
     _look_at(report.page, authority, key, row)
+
+
+# --- Gaps ---
+
+
+@pytest.fixture
+def trails(authority: Authority) -> Any:  # noqa: ANN401
+    """CloudTrail, as the deployer, who may change the trail."""
+    return authority.sandbox.client("cloudtrail", authority.sandbox.deployer("camden"))
+
+
+def reasons(said: dict[str, Any]) -> set[str]:
+    return {gap["reason"] for gap in said["gaps"]}
+
+
+def test_a_report_tells_from_when_to_when_recording_was_stopped_and_by_whom(
+    authority: Authority,
+    trails: Any,  # noqa: ANN401
+    unique_key: Callable[[str], str],
+) -> None:
+    unseen, stopped = unique_key(".csv"), datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    trails.stop_logging(Name=TRAIL)
+    try:
+        authority.read(unseen)
+        assert authority.recording()["recording"] is False
+    finally:
+        trails.start_logging(Name=TRAIL)
+    report = authority.report("-e", f"report_since={stopped.isoformat()}")
+    (gap,) = re.findall(r"(\S+Z) +(\S+Z) +recording was stopped", report.terminal)
+    begin, end = (datetime.datetime.fromisoformat(moment) for moment in gap)
+    assert stopped <= begin < end <= datetime.datetime.now(datetime.UTC)
+    assert unseen not in {row["key"] for row in report.rows}
+    page = report.page.read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "When reads may be missing" in page
+    assert re.search(r"role/localgov-deploy</td><td>StopLogging</td>", page)
+    assert "What is read now is not recorded" not in report.terminal
+
+
+def test_a_trail_that_selects_less_or_delivers_elsewhere_is_told_of_and_is_no_record_now(
+    authority: Authority,
+    trails: Any,  # noqa: ANN401
+) -> None:
+    before = authority.recording()
+    selectors = trails.get_event_selectors(TrailName=TRAIL)["AdvancedEventSelectors"]
+    others = json.loads(json.dumps(selectors).replace(authority.shared, "another-bucket"))
+    trails.put_event_selectors(TrailName=TRAIL, AdvancedEventSelectors=others)
+    trails.update_trail(Name=TRAIL, S3BucketName=authority.shared)
+    try:
+        said = authority.recording()
+    finally:
+        trails.put_event_selectors(TrailName=TRAIL, AdvancedEventSelectors=selectors)
+        trails.update_trail(Name=TRAIL, S3BucketName=authority.logs)
+    selected = f"the trail did not select every request that hands out an object of {authority.shared}"
+    elsewhere = f"log files were delivered elsewhere than to {authority.logs}"
+    assert (before["recording"], said["recording"]) == (True, False)
+    assert not {selected, elsewhere} & reasons(before)
+    assert {selected, elsewhere} <= reasons(said)
+    mended = authority.recording()
+    assert mended["recording"] is True
+    assert {selected, elsewhere} <= reasons(mended), "what was missed stays missed"
+
+
+def test_who_may_not_read_the_event_history_is_told_that_nobody_knows(authority: Authority) -> None:
+    may = {"Effect": "Allow", "Action": ["cloudtrail:Describe*", "cloudtrail:Get*"], "Resource": "*"}
+    said = authority.recording(authority.sandbox.role("camden", "localgov-looker", [may]))
+    assert said["recording"] is True
+    assert any("That needs cloudtrail:LookupEvents" in reason for reason in reasons(said))
+    refused = authority.recording(authority.sandbox.role("camden", "localgov-nobody", EVERYTHING))
+    assert refused["failed"] is True
+    assert "cloudtrail:DescribeTrails" in refused["msg"]
 
 
 def _look_at(page: Any, authority: Authority, key: str, row: str) -> None:  # noqa: ANN401
