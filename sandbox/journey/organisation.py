@@ -106,7 +106,7 @@ class Organisation:
 
     def frontend(self, account: str, seconds: float = 120) -> str:
         """The address of the account's frontend, once it answers."""
-        ecs = sessions.of_root(self._settings, account).client("ecs", **self._sandbox)
+        ecs = sessions.client_of_root(self._settings, account, "ecs")
 
         def address() -> str | None:
             tasks = ecs.list_tasks(cluster=PREFIX, serviceName="frontend")["taskArns"]

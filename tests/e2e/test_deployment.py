@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
-from sandbox import sessions
+from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook
 
@@ -25,12 +24,10 @@ def recap(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:
 
 def held(settings: Settings) -> dict[str, tuple[int, int]]:
     """Account to how many stacks and buckets it holds."""
-    endpoint: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
     found = {}
     for account in sorted(ACCOUNTS):
-        session = sessions.of_root(settings, account)
-        stacks = session.client("cloudformation", **endpoint).describe_stacks()["Stacks"]
-        found[account] = (len(stacks), len(session.client("s3", **endpoint).list_buckets()["Buckets"]))
+        stacks = client_of_root(settings, account, "cloudformation").describe_stacks()["Stacks"]
+        found[account] = (len(stacks), len(client_of_root(settings, account, "s3").list_buckets()["Buckets"]))
     return found
 
 

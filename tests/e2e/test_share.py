@@ -7,13 +7,14 @@ The tests follow one revocation from its beginning to its end, so that the pipel
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +31,55 @@ from tests.e2e.test_deployment import recap
 
 ACCOUNT = "camden"
 OTHER = "croydon"
+AUTHORITIES = (ACCOUNT, OTHER, "sutton")
 DEPLOY_ROLE = "localgov-deploy"
+CLUSTER = "localgov"
+LOG_GROUP = "/localgov/run"
+ONE_DATASET = {"platform_share_prefixes": ["ssda903"]}
+EXPIRED = {"platform_share_expires": "2020-01-01"}
 # A year of its own, for a regional table that no other test writes.
 FOLDER = "ssda903/2027/header/"
 OTHER_DATASET = "another/file.csv"
 MANIFEST = "regional/ssda903/2027/header.json"
 FILE = b"SEX,DOB,ETHNIC,MOTHER,MC_DOB\nM,2012-03,WBRI,,\n"
 FILES = {ACCOUNT: 300, OTHER: 3}
+# The command of a task: it lists a bucket page by page, reads what each page names, and says how each went.
+READ_PAGE_AFTER_PAGE = """
+import botocore.session, os, time
+from botocore.exceptions import ClientError
+s3, onward = botocore.session.get_session().create_client("s3", region_name=os.environ["AWS_REGION"]), {{}}
+while True:
+    try:
+        page = s3.list_objects_v2(Bucket="{bucket}", Prefix="{folder}", MaxKeys=2, **onward)
+        for entry in page["Contents"]:
+            s3.get_object(Bucket="{bucket}", Key=entry["Key"])["Body"].read()
+        onward = {{"ContinuationToken": page["NextContinuationToken"]}} if page["IsTruncated"] else {{}}
+        print("read", flush=True)
+    except ClientError as error:
+        print(error.response["Error"]["Code"], flush=True)
+    time.sleep(0.2)
+"""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Decision:
-    """One run of share.yml. `reads` says of each read meanwhile, with one session, whether it was let in."""
+    """One run of share.yml."""
 
     run: subprocess.CompletedProcess[str]
     seconds: float
-    reads: list[bool] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Revocation(Decision):
+    """What a running task of the organisation met meanwhile: how each of its pages went, and whether it runs on."""
+
+    pages: list[str]
+    task_runs_on: bool
 
 
 @dataclass(frozen=True)
 class Authority:
-    """What camden's own operator can do, and what others see of it."""
+    """What the authorities' own operators can do, above all camden's, and what others see of it."""
 
     settings: Settings
     organisation: Organisation
@@ -66,8 +95,12 @@ class Authority:
         return sessions.client_of_root(self.settings, account, service)
 
     def decides(self, share: str, *arguments: str) -> Decision:
+        """By camden's own operator."""
+        return self.decided((ACCOUNT,), share, *self.identity, *arguments)
+
+    def decided(self, authorities: tuple[str, ...], share: str, *arguments: str) -> Decision:
         began = time.monotonic()
-        run = self.playbook("share", "--limit", ACCOUNT, "-e", f"share={share}", *self.identity, *arguments)
+        run = self.playbook("share", "--limit", ",".join(authorities), "-e", f"share={share}", *arguments)
         seconds = time.monotonic() - began
         assert run.returncode == 0, run.stdout[-4000:]
         return Decision(run, seconds)
@@ -112,16 +145,14 @@ def own_operator(
     settings: Settings, deployed: subprocess.CompletedProcess[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[str]]:
     """Arguments by which a playbook is run by a user of camden's who may assume camden's deploy role and no more."""
-    iam = sessions.of_root(settings, ACCOUNT).client(
-        "iam", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
-    )
+    iam = sessions.client_of_root(settings, ACCOUNT, "iam")
     user, policy = "share-operator", "assume-the-deploy-role"
     role = iam.get_role(RoleName=DEPLOY_ROLE)["Role"]
     may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role["Arn"]}
     arn = iam.create_user(UserName=user)["User"]["Arn"]
     iam.put_user_policy(UserName=user, PolicyName=policy, PolicyDocument=document(may))
     trusted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": arn}}
-    before: dict[str, Any] = dict(role["AssumeRolePolicyDocument"])  # type: ignore[arg-type]  # botocore has parsed it
+    before: dict[str, Any] = dict(role["AssumeRolePolicyDocument"])
     iam.update_assume_role_policy(
         RoleName=DEPLOY_ROLE, PolicyDocument=json.dumps({**before, "Statement": [*before["Statement"], trusted]})
     )
@@ -161,29 +192,58 @@ def authority(
     for account, key in files:
         pipelines[account].put_object(Bucket=organisation.bucket(account, "shared"), Key=key, Body=FILE)
     yield found
-    if organisation.refusal(READER, "list_objects_v2", Bucket=found.bucket):
-        found.decides("granted")
+    found.decided(AUTHORITIES, "granted")
     for account, key in files:
         pipelines[account].delete_object(Bucket=organisation.bucket(account, "shared"), Key=key)
 
 
+@dataclass(frozen=True)
+class Reader:
+    """A running task of the organisation's pipeline, with the pipeline's own role and image."""
+
+    authority: Authority
+    task: str
+
+    def pages(self) -> list[str]:
+        """How each page went, from the task's log."""
+        logs = self.authority.client(ORGANISATION, "logs")
+        stream = f"run/run/{self.task.rpartition('/')[2]}"
+        found: list[dict[str, str]] = []
+        try:
+            page, token = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True), None
+            while page["nextForwardToken"] != token:
+                found += page["events"]
+                token = page["nextForwardToken"]
+                page = logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, nextToken=token)
+        except logs.exceptions.ResourceNotFoundException:
+            return []  # the stream is made with its first line
+        return [event["message"].strip() for event in found]
+
+    def runs(self) -> bool:
+        ecs = self.authority.client(ORGANISATION, "ecs")
+        (task,) = ecs.describe_tasks(cluster=CLUSTER, tasks=[self.task])["tasks"]
+        return bool(task["lastStatus"] == "RUNNING")
+
+
 @contextmanager
-def reading(authority: Authority) -> Iterator[list[bool]]:
-    """The organisation's session reads all the time, in a thread of its own."""
-    reads: list[bool] = []
-    ended = threading.Event()
-
-    def read() -> None:
-        while not ended.wait(0.25):
-            reads.append(authority.lets_in())
-
-    thread = threading.Thread(target=read)
-    thread.start()
+def reading(authority: Authority) -> Iterator[Reader]:
+    """A task reads camden's bucket page after page, and has begun to."""
+    ecs = authority.client(ORGANISATION, "ecs")
+    (daemon,) = ecs.describe_services(cluster=CLUSTER, services=["daemon"])["services"]
+    command = READ_PAGE_AFTER_PAGE.format(bucket=authority.bucket, folder=FOLDER)
+    started = ecs.run_task(
+        cluster=CLUSTER,
+        taskDefinition="localgov-run",
+        launchType="FARGATE",
+        networkConfiguration=daemon["networkConfiguration"],
+        overrides={"containerOverrides": [{"name": "run", "command": ["python", "-c", command]}]},
+    )
+    reader = Reader(authority, started["tasks"][0]["taskArn"])
     try:
-        yield reads
+        wait_for(lambda: "read" in reader.pages(), "a task of the organisation to read its first page", 60)
+        yield reader
     finally:
-        ended.set()
-        thread.join()
+        ecs.stop_task(cluster=CLUSTER, task=reader.task, reason="The test is over")
 
 
 @pytest.fixture(scope="module")
@@ -192,34 +252,45 @@ def failed_before(authority: Authority) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def revoked(authority: Authority, failed_before: set[str]) -> Decision:
-    """Camden revokes while a run of the organisation's pipeline is at work on its files."""
+def revoked(authority: Authority, failed_before: set[str]) -> Revocation:
+    """Camden revokes while a run of the organisation's pipeline is at work on its files, and a task reads on and on."""
     assert authority.lets_in()
     ecs = authority.client(ORGANISATION, "ecs")
     wait_for(
-        lambda: ecs.list_tasks(cluster="localgov", family="localgov-run", desiredStatus="RUNNING")["taskArns"],
+        lambda: ecs.list_tasks(cluster=CLUSTER, family="localgov-run", desiredStatus="RUNNING")["taskArns"],
         "the organisation's pipeline to begin a run",
         90,
     )
-    with reading(authority) as reads:
+    with reading(authority) as reader:
         decision = authority.decides("revoked")
-    decision.reads = reads
-    return decision
+        proved = len(reader.pages())
+        wait_for(lambda: len(reader.pages()) > proved + 1, "the task to ask for another page", 30)
+        return Revocation(decision.run, decision.seconds, reader.pages(), reader.runs())
 
 
 def test_a_decision_asks_for_what_it_needs(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:
-    for arguments, message in [
-        (["-e", "share=revoked"], "Name the authorities that decide, as in --limit camden"),
-        (["--limit", ACCOUNT, "-e", "share=closed"], "granted or revoked, not closed"),
-        (["--limit", ORGANISATION, "-e", "share=revoked"], "hub is the organisation and shares no bucket"),
+    unnamed, limits = "Name each authority that decides", "belongs into the inventory"
+    to_write = 'under camden in inventories/sandbox/hosts.yml `platform_share_prefixes: ["ssda903"]` and'
+    for arguments, messages in [
+        (["-e", "share=revoked"], [unnamed]),
+        (["--limit", "all", "-e", "share=revoked"], [unnamed]),
+        (["--limit", "local_authorities:!sutton", "-e", "share=revoked"], [unnamed]),
+        (["--limit", ACCOUNT, "-e", "share=closed"], ["granted or revoked, not closed"]),
+        (["--limit", ORGANISATION, "-e", "share=revoked"], ["hub is the organisation and shares no bucket"]),
+        (
+            ["--limit", ACCOUNT, "-e", "share=granted", "-e", json.dumps({**ONE_DATASET, **EXPIRED})],
+            [limits, to_write, '`platform_share_expires: "2020-01-01"`'],
+        ),
     ]:
         refused = playbook("share", *arguments)
         assert refused.returncode != 0
-        assert message in " ".join(refused.stdout.split())
+        assert all(counts["changed"] == 0 for counts in recap(refused).values())
+        said = " ".join(refused.stdout.replace("\\", "").split())
+        assert [message for message in messages if message not in said] == [], said
 
 
 def test_an_authority_revokes_with_an_operator_who_reaches_nothing_of_the_organisation(
-    authority: Authority, revoked: Decision
+    authority: Authority, revoked: Revocation
 ) -> None:
     assert recap(revoked.run).keys() == {ACCOUNT}
     assert recap(revoked.run)[ACCOUNT]["changed"] > 0
@@ -227,24 +298,27 @@ def test_an_authority_revokes_with_an_operator_who_reaches_nothing_of_the_organi
     assert recap(theirs)[ORGANISATION]["unreachable"] == 1
 
 
-def test_what_is_revoked_is_proved_and_the_line_to_change_is_named(revoked: Decision) -> None:
+def test_what_is_revoked_is_proved_and_the_line_to_change_is_named(revoked: Revocation) -> None:
     said = " ".join(revoked.run.stdout.split())
     closed = "Proved: no statement in the policy of localgov-012345670123-shared lets anybody in from outside account"
     assert closed in said
     assert "Write `platform_share: revoked` under camden in inventories/sandbox/hosts.yml" in said
 
 
-def test_a_session_from_before_is_refused_from_one_read_to_the_next_and_stays_refused(
-    authority: Authority, revoked: Decision
+def test_a_task_that_reads_is_refused_from_one_page_to_the_next_and_stays_refused(
+    authority: Authority, revoked: Revocation
 ) -> None:
-    assert revoked.reads[0], "the session was let in before"
-    assert not revoked.reads[-1], "it is refused once the playbook says that this is proved"
-    assert revoked.reads == sorted(revoked.reads, reverse=True), "and was never let in again in between"
+    reads = [page == "read" for page in revoked.pages]
+    assert reads[0], "the task was let in before"
+    assert not any(reads[-2:]), "it is refused once the playbook says that this is proved"
+    assert reads == sorted(reads, reverse=True), "and was never let in again in between"
+    assert set(revoked.pages) == {"read", "AccessDenied"}
+    assert revoked.task_runs_on, "its session is the one that it had before"
     assert authority.organisation.refusal(READER, "list_objects_v2", Bucket=authority.bucket)
 
 
 def test_a_deployment_after_that_changes_nothing_and_says_that_the_authority_revoked(
-    authority: Authority, revoked: Decision, playbook: Playbook
+    authority: Authority, revoked: Revocation, playbook: Playbook
 ) -> None:
     deployment = playbook("site", "--limit", ACCOUNT)
     assert deployment.returncode == 0, deployment.stdout[-4000:]
@@ -256,7 +330,7 @@ def test_a_deployment_after_that_changes_nothing_and_says_that_the_authority_rev
 
 
 def test_the_organisations_pipeline_goes_on_without_the_authority_and_says_why(
-    authority: Authority, revoked: Decision, failed_before: set[str]
+    authority: Authority, revoked: Revocation, failed_before: set[str]
 ) -> None:
     def without_it() -> dict[str, Any] | None:
         manifest = authority.manifest()
@@ -271,10 +345,17 @@ def test_the_organisations_pipeline_goes_on_without_the_authority_and_says_why(
     assert authority.failed_runs() == failed_before
 
 
+def inventory(folder: Path, **variables: object) -> tuple[str, str]:
+    """Arguments for camden's variables in an inventory of their own, beside the sandbox's."""
+    file = folder / "share.yml"
+    file.write_text(json.dumps({"all": {"hosts": {ACCOUNT: variables}}}), encoding="utf-8")
+    return "-i", str(file)
+
+
 @pytest.fixture(scope="module")
-def granted(authority: Authority, revoked: Decision) -> Decision:
+def granted(authority: Authority, revoked: Revocation, tmp_path_factory: pytest.TempPathFactory) -> Decision:
     """Camden opens again, with one dataset."""
-    return authority.decides("granted", "-e", '{"platform_share_prefixes": ["ssda903"]}')
+    return authority.decides("granted", *inventory(tmp_path_factory.mktemp("one-dataset"), **ONE_DATASET))
 
 
 def test_the_same_session_is_let_in_again_and_only_to_the_dataset_that_is_shared(
@@ -296,26 +377,50 @@ def test_the_organisations_pipeline_catches_up_by_itself(
     assert authority.failed_runs() == failed_before
 
 
-def test_a_share_until_a_day_that_is_past_lets_in_nobody(
-    authority: Authority, granted: Decision, playbook: Playbook
+@pytest.fixture(scope="module")
+def until_soon(
+    authority: Authority, granted: Decision, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Decision, float]:
+    """Camden shares the whole bucket until a moment that comes some seconds after this is proved."""
+    ends = math.ceil(time.time() + 2 * granted.seconds + 3)
+    limited = inventory(
+        tmp_path_factory.mktemp("until-soon"),
+        platform_share_expires=datetime.fromtimestamp(ends, UTC).isoformat(),
+    )
+    return authority.decides("granted", *limited), ends
+
+
+def test_a_share_until_a_moment_lets_in_until_then_and_nobody_after_it(
+    authority: Authority, until_soon: tuple[Decision, float]
 ) -> None:
-    deployment = playbook("site", "--limit", ACCOUNT, "-e", "platform_share_expires=2020-01-01")
-    assert deployment.returncode == 0, deployment.stdout[-4000:]
-    assert "is past" in " ".join((deployment.stdout + deployment.stderr).split())
-    assert not authority.lets_in()
+    _, ends = until_soon
+    assert authority.lets_in(OTHER_DATASET), "without a limit the whole bucket is shared"
+    last = time.time()
+    assert last < ends, "proved before the share ends"
+    while authority.lets_in():
+        last = time.time()
+        assert last < ends + 2
+        time.sleep(0.1)
+    assert time.time() >= ends
+    assert last > ends - 1, "and let in until it ended"
+    assert authority.organisation.refusal(READER, "list_objects_v2", Bucket=authority.bucket)
 
 
-def test_the_time_to_proof_is_measured_against_one_bare_call(
-    authority: Authority, revoked: Decision, granted: Decision
+def test_the_time_to_proof_is_measured_for_each_authority_against_one_bare_call(
+    authority: Authority, revoked: Revocation, granted: Decision, until_soon: tuple[Decision, float]
 ) -> None:
     """Written to build/bench/share.json; a limit would judge the machine and not the platform."""
-    whole = authority.decides("granted")
-    assert authority.lets_in(OTHER_DATASET), "without a limit the whole bucket is shared"
     call = bare_call(authority)
+    others = {other: authority.decided((other,), "revoked") for other in AUTHORITIES if other != ACCOUNT}
+    for other in others:
+        assert authority.organisation.refusal(
+            READER, "list_objects_v2", Bucket=authority.organisation.bucket(other, "shared")
+        )
     measured = [
-        ratio("revoked while the bucket is read", revoked.seconds, call),
-        ratio("granted again for one dataset", granted.seconds, call),
-        ratio("granted as a whole", whole.seconds, call),
+        ratio(f"{ACCOUNT}, revoked while the bucket is read", revoked.seconds, call),
+        *(ratio(f"{other}, revoked", decision.seconds, call) for other, decision in others.items()),
+        ratio(f"{ACCOUNT}, granted again for one dataset", granted.seconds, call),
+        ratio(f"{ACCOUNT}, granted as a whole until a moment", until_soon[0].seconds, call),
     ]
     target = ROOT / "build" / "bench" / "share.json"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -338,7 +443,7 @@ def bare_call(authority: Authority) -> float:
 
 def ratio(what: str, seconds: float, call: float) -> dict[str, Any]:
     return {
-        "name": f"share.yml of one authority from its start to proved, {what}",
+        "name": f"share.yml from its start to proved: {what}",
         "value": round(seconds / call),
         "unit": "bare PutBucketPolicy calls",
         "seconds": round(seconds, 2),

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from sandbox import sessions
 from sandbox.journey.organisation import READER, Organisation, Principal
 from sandbox.journey.person import Submission, upload, wait_for_result
+from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, sample
 
@@ -13,9 +13,7 @@ ACCOUNT = "sutton"
 
 
 def stack_names(settings: Settings) -> set[str]:
-    client = sessions.of_root(settings, ACCOUNT).client(
-        "cloudformation", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
-    )
+    client = client_of_root(settings, ACCOUNT, "cloudformation")
     return {
         stack["StackName"]
         for page in client.get_paginator("describe_stacks").paginate()
@@ -25,9 +23,7 @@ def stack_names(settings: Settings) -> set[str]:
 
 
 def snapshots(settings: Settings) -> list[str]:
-    client = sessions.of_root(settings, ACCOUNT).client(
-        "rds", endpoint_url=settings.endpoint_url, verify=str(settings.ca_bundle)
-    )
+    client = client_of_root(settings, ACCOUNT, "rds")
     return [snapshot["DBSnapshotIdentifier"] for snapshot in client.describe_db_snapshots()["DBSnapshots"]]
 
 
