@@ -65,7 +65,7 @@ def test_the_password_is_in_no_statement(environment: dict[str, str], monkeypatc
     with closing(database.connect(environment, database.ADMINISTRATOR)) as session, session, session.cursor() as cursor:
         cursor.execute("ALTER ROLE CURRENT_USER SET log_statement = 'all'")
         cursor.execute("ALTER ROLE CURRENT_USER SET client_min_messages = 'log'")
-    opened = []
+    opened: list[PostgresConnection] = []
     connect = psycopg2.connect
 
     def remembered(**login: Any) -> PostgresConnection:  # noqa: ANN401 - as psycopg2 takes it
