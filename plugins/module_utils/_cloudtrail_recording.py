@@ -208,6 +208,11 @@ def _is_set_up(state: State, done: list[Change], evidence: Evidence) -> tuple[_A
     selected = [
         (change.time, covers(change.parameters, evidence)) for change in done if change.action == "PutEventSelectors"
     ]
+    delivered = [
+        (change.time, _delivers_to(change.parameters, evidence))
+        for change in done
+        if change.action == "UpdateTrail" and {"s3BucketName", "s3KeyPrefix"} & change.parameters.keys()
+    ]
     return (
         _Aspect(
             f"the trail did not select every request that hands out an object of {evidence.bucket}",
@@ -216,7 +221,7 @@ def _is_set_up(state: State, done: list[Change], evidence: Evidence) -> tuple[_A
         ),
         _Aspect(
             f"log files were delivered elsewhere than to {evidence.log_bucket}",
-            marks("UpdateTrail", "s3BucketName", lambda given: given["s3BucketName"] == evidence.log_bucket),
+            delivered,
             not there or where == (evidence.log_bucket, evidence.key_prefix),
         ),
         _Aspect(
@@ -225,6 +230,13 @@ def _is_set_up(state: State, done: list[Change], evidence: Evidence) -> tuple[_A
             not there or bool(trail.get("LogFileValidationEnabled")),
         ),
     )
+
+
+def _delivers_to(parameters: Document, evidence: Evidence) -> bool:
+    """Whether the destination, of which a change may say only a part, is where log files are looked for."""
+    bucket = parameters.get("s3BucketName", evidence.log_bucket)
+    prefix = parameters.get("s3KeyPrefix", evidence.key_prefix) or ""
+    return (bucket, prefix) == (evidence.log_bucket, evidence.key_prefix)
 
 
 def _missing(aspect: _Aspect, now: datetime) -> list[tuple[datetime, datetime]]:

@@ -136,3 +136,36 @@ def test_each_statement_says_its_reason_and_names_its_actions() -> None:
 def test_each_statement_on_every_resource_is_listed_with_its_reason_and_nothing_else_is() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", PERMISSIONS.read_text(), flags=re.MULTILINE))
     assert {statement["Sid"] for _, statement in statements() if "*" in each(statement["Resource"])} == listed
+
+
+@named(resources("AWS::RDS::DBInstance"))
+def test_a_database_is_encrypted_backed_up_private_and_not_removed_by_accident(properties: dict[str, Any]) -> None:
+    assert properties["StorageEncrypted"] is True
+    assert properties["BackupRetentionPeriod"] > 0
+    assert properties["PubliclyAccessible"] is False
+    assert properties["DeletionProtection"] is True
+    assert properties["ManageMasterUserPassword"] is True
+
+
+@named(resources("AWS::RDS::DBParameterGroup"))
+def test_a_database_takes_no_connection_without_tls(properties: dict[str, Any]) -> None:
+    assert properties["Parameters"]["rds.force_ssl"] == "1"
+
+
+@named(TASKS)
+def test_a_container_that_opens_the_database_knows_it_by_its_certificate(properties: dict[str, Any]) -> None:
+    for container in containers(properties):
+        values = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+        if "DAGSTER_PG_HOST" in values:
+            assert values["PGSSLMODE"] == "verify-full"
+            assert values["PGSSLROOTCERT"].startswith("/")
+
+
+def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its_service_starts() -> None:
+    having = [
+        (where, container["Name"], container["Essential"])
+        for where, task in TASKS
+        for container in containers(task)
+        if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
+    ]
+    assert having == [("services/DaemonTaskDefinition", "init", False)]

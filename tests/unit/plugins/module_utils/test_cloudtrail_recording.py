@@ -166,6 +166,15 @@ def test_log_files_that_went_elsewhere_and_digests_that_were_switched_off_leave_
     ]
 
 
+def test_log_files_that_went_to_another_prefix_of_the_same_bucket_leave_a_gap() -> None:
+    gaps = found(
+        SOUND,
+        event("UpdateTrail", day(1), name=ARN, s3KeyPrefix="aside"),
+        event("UpdateTrail", day(3), name=ARN, s3KeyPrefix=""),
+    )
+    assert [(begin, end, "elsewhere" in reason) for begin, end, reason in gaps] == [(day(1), day(3), True)]
+
+
 def test_a_delivery_that_fails_leaves_a_gap_since_the_last_one() -> None:
     state = with_status(LatestDeliveryError="AccessDenied", LatestDeliveryTime=day(9))
     assert found(state) == [(day(9), NOW, "CloudTrail could not deliver log files: AccessDenied")]
