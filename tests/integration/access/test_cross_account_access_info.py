@@ -173,7 +173,7 @@ def test_borrowed_rights_leave_the_refusal_to_the_other_account(
     assert [trial["outcome"] for trial in borrowed["trials"]] == ["refused", "refused", "failed", "allowed"]
     assert borrowed["trials"][0]["reason"] == "AccessDenied: Access Denied"
     assert "no resource-based policy allows" in borrowed["trials"][1]["reason"]
-    assert borrowed["trials"][2]["reason"].startswith("The borrowed policy does not allow it: AccessDenied")
+    assert borrowed["trials"][2]["reason"].startswith("The borrowed rights do not come that far: AccessDenied")
     assert probed.client("iam").list_role_policies(RoleName=unique)["PolicyNames"] == []
 
 
