@@ -37,8 +37,9 @@ RETURN = r"""
 _value:
   description:
     - C(principals), one for each role, with C(role) and C(trials). The deployer's has no C(role).
-    - C(loans), the C(name) of each role that borrows C(statements) for its trials.
-    - C(takes), the C(name) of every role that may have borrowed, whose loan is to be taken back.
+    - C(loans), the C(name) of each role that borrows C(statements) for its trials. Outside, the first is the sign that
+      a run is at work, which is the same for all runs and may do nothing.
+    - C(takes), the C(name) of every role that may have borrowed, whose loan is to be taken back; the sign is the last.
   type: dict
 """
 
@@ -64,12 +65,17 @@ def access_trials(
     known = ["deployer", *_expected_access.every_role(estate)]
     if unknown := [role for role in roles or [] if role not in known]:
         raise AnsibleFilterError(f"access_trials of {host}: no role '{unknown[0]}' is declared; {', '.join(known)} are")
+    sign = _expected_access.sign(estate, host)
+    signs = [sign] if sign else []
     wanted = [each for each in principals if not roles or (each["role"] or "deployer") in roles]
     return {
         "principals": [{"role": each["role"], "trials": each["trials"]} for each in wanted],
-        "loans": [{"name": each["role"], "statements": each["statements"]} for each in wanted if each["statements"]],
+        # The sign comes first, so that of two runs one stops before it has made anything, and goes last.
+        "loans": [
+            {"name": each["role"], "statements": each["statements"]} for each in [*signs, *wanted] if each["statements"]
+        ],
         # All that may have been lent, by an earlier run that was killed too.
-        "takes": [{"name": each["role"], "statements": []} for each in principals if each["role"]],
+        "takes": [{"name": each["role"], "statements": []} for each in [*principals, *signs] if each["role"]],
     }
 
 

@@ -88,7 +88,13 @@ class Role:
 
     @property
     def policy(self) -> Document:
-        return {"Version": "2012-10-17", "Statement": [*self.statements, _IS_KNOWN]}
+        return {"Version": "2012-10-17", "Statement": [*self.statements, {**_IS_KNOWN, **self._end}]}
+
+    @property
+    def _end(self) -> Document:
+        """The condition by which what is lent ends, for the statement that only shows that it counts."""
+        ends = [one.get("Condition", {}).get("DateLessThan") for one in self.statements]
+        return next(({"Condition": {"DateLessThan": end}} for end in ends if end), {})
 
 
 # --- Probes ---
@@ -209,15 +215,16 @@ def role_present(role: Role, alone: bool = False) -> list[Item]:
     items = []
     if role.make:
         _check_is_made_here(role, found)
-        if found and alone and _is_of_a_run(found["CreateDate"]):
-            raise _running(role.identity, _arn(role), found["CreateDate"])
-        items.append(_made(role, found))
+        if found and alone:
+            _check_is_left(role, found)
+        items.append(_made(role, found, alone))
     elif found is None:
         raise RefusedError(
             f"There is no role {role.name} in account {role.identity.account} that could borrow rights. Deploy what "
             "has it first, correct its name, or let it be made for the run by make: true."
         )
-    borrowed = _borrowed(role) if found else None
+    is_kept = found is not None and not (role.make and alone)
+    borrowed = _borrowed(role) if is_kept else None
     before = role.policy if borrowed and not compare_policies(borrowed, role.policy) else borrowed
     return [*items, Item(f"{_arn(role)} policy {POLICY}", before, role.policy, partial(_put_policy, role))]
 
@@ -263,7 +270,12 @@ def _check_is_made_here(role: Role, found: Document | None) -> None:
         )
 
 
-def _made(role: Role, found: Document | None) -> Item:
+def _check_is_left(role: Role, found: Document) -> None:
+    if _is_of_a_run(found["CreateDate"]):
+        raise _running(role.identity, _arn(role), found["CreateDate"])
+
+
+def _made(role: Role, found: Document | None, alone: bool) -> Item:
     trust = {
         "Version": "2012-10-17",
         "Statement": [
@@ -275,8 +287,9 @@ def _made(role: Role, found: Document | None) -> Item:
             }
         ],
     }
-    if found is None:
-        return Item(_arn(role), None, trust, partial(_create_role, role, trust))
+    if found is None or alone:
+        make = partial(_make_anew if found else _create_role, role, trust, alone)
+        return Item(_arn(role), None, trust, make)
     before = found["AssumeRolePolicyDocument"]
     differs = compare_policies(before, trust)
     return Item(_arn(role), before if differs else trust, trust, partial(_update_trust, role, trust))
@@ -292,15 +305,34 @@ def _borrowed(role: Role) -> Document | None:
     return document
 
 
-def _create_role(role: Role, trust: Document) -> None:
-    with _on_role(role, "make", "iam:CreateRole and iam:TagRole"):
-        role.iam.create_role(
-            aws_retry=True,
-            RoleName=role.name,
-            AssumeRolePolicyDocument=json.dumps(trust),
-            Description="Made for trials of access, and removed after them",
-            Tags=[_TAG],
-        )
+def _create_role(role: Role, trust: Document, alone: bool) -> None:
+    try:
+        with _on_role(role, "make", "iam:CreateRole and iam:TagRole"):
+            role.iam.create_role(
+                aws_retry=True,
+                RoleName=role.name,
+                AssumeRolePolicyDocument=json.dumps(trust),
+                Description="Made for trials of access, and removed after them",
+                Tags=[_TAG],
+            )
+    except RefusedError as refused:
+        # Of two that begin at the same moment, IAM lets one make what is not there yet.
+        cause = refused.__cause__
+        if alone and isinstance(cause, ClientError) and code_of(cause) == "EntityAlreadyExists":
+            raise _running(role.identity, _arn(role), datetime.now(UTC)) from refused
+        raise
+
+
+def _make_anew(role: Role, trust: Document, alone: bool) -> None:
+    """A role that a killed run left would not show that a run is at work: since when, its day of making says."""
+    found = _found(role)
+    if found is not None:
+        _check_is_left(role, found)
+        with suppress(NotThereError):
+            _delete_policy(role)
+        with suppress(NotThereError):
+            _delete_role(role)
+    _create_role(role, trust, alone)
 
 
 def _update_trust(role: Role, trust: Document) -> None:

@@ -54,7 +54,8 @@ options:
       statements:
         description:
           - Statements of IAM that allow what is tried. They become the inline policy C(access-probe) of the role,
-            together with one that allows C(s3:ListAllMyBuckets), by which it is seen that the policy counts.
+            together with one that allows C(s3:ListAllMyBuckets), by which it is seen that the policy counts. It ends
+            with the first of them that has a condition C(DateLessThan).
           - With O(state=absent) they are not looked at.
         type: list
         elements: dict
@@ -71,8 +72,10 @@ options:
       - Whether to stop, before anything is changed, where another run of trials is at work in this account. Two at once
         would take each other's probes and rights away.
       - A run shows by an object C(run) beside the first probe of the first of O(buckets), and by roles that are made.
-        What is older than an hour is what a killed run left, and is taken over.
-      - Set it to V(false) to take over from a run that was killed just now.
+        What is older than an hour is what a killed run left, and is taken over; a role is made anew for that.
+      - Of several that begin at the same moment one goes on, if the first of the roles that are made is the same for
+        all.
+      - Set it to V(false) to use what is there, whoever left it.
       - With O(state=absent) it is not looked at. Whoever was stopped has nothing to clear.
     type: bool
     default: false

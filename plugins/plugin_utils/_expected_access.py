@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which trials of access there are to make, and what is expected of each, see `docs/concepts.md`, section 6.
 
-Expectations come from the declarations and the inventory alone. Of a deployed policy nothing is known here.
+Expectations come from the declarations, the inventory, and what an authority has decided by its bucket's tag. Of a
+deployed policy nothing is known here.
 """
 
 from __future__ import annotations
@@ -213,6 +214,23 @@ def every_role(estate: Estate) -> list[str]:
     return [_role(estate, name, kind) for name in names for kind in ("task", "execution")]
 
 
+def sign(estate: Estate, host: str, now: datetime | None = None) -> Principal | None:
+    """The role that shows that a run is at work outside, whatever it tries; inside, an object does.
+
+    It is the same for all runs, so that those with no other role in common see each other. It may do nothing.
+    """
+    if estate["hosts"][host]["kind"] != OUTSIDER:
+        return None
+    nothing = {
+        "Sid": "Nothing",
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": _lent(now or datetime.now(UTC)),
+    }
+    return {"role": f"{estate['prefix']}-access-probe", "trials": [], "statements": [nothing]}
+
+
 def _role(estate: Estate, service: str, kind: str) -> str:
     return f"{estate['prefix']}-{service.replace('_', '-')}-{kind}"
 
@@ -300,9 +318,6 @@ def _on_folder(
     closed = _closed(owner.get("share", {}), folder.prefix, moment)
     if closed:
         return Verdict(False, f"{folder.owner}'s share {closed}")
-    if owner.get("share", {}).get("decided") == "revoked":
-        told = f"{name} {arrow}, and {folder.owner} shares by the inventory"
-        return Verdict(True, f"{told}, but the tag share=revoked of its bucket says that it has revoked itself")
     return Verdict(True, f"{name} {arrow}, and {folder.owner} shares")
 
 
@@ -324,6 +339,8 @@ def _closed(share: Share, prefix: str, moment: datetime) -> str | None:
     """Why a share does not let anybody into the folder; None when it does."""
     if share.get("state", "granted") != "granted":
         return "is revoked"
+    if share.get("decided") == "revoked":
+        return "is revoked by itself: the tag share=revoked of its bucket counts, whatever the inventory says"
     expires = share.get("expires")
     if expires and _moment(str(expires)) <= moment:
         return f"ended at {expires}"

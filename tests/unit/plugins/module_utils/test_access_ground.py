@@ -35,6 +35,7 @@ SIGN = {
     "ContentType": "text/plain",
     "Tagging": "purpose=access-probe",
 }
+PURPOSE = {"Key": "purpose", "Value": "access-probe"}
 FOUND: dict[str, Any] = {
     "Path": "/",
     "RoleName": "reader",
@@ -147,6 +148,60 @@ def test_a_role_that_another_run_has_made_stops_one_that_is_to_be_alone() -> Non
     stubber.add_response("get_role", {"Role": made})
     with pytest.raises(RunningError, match="role/reader"):
         role_present(Role(iam, IDENTITY, "reader", [], make=True), alone=True)
+
+
+def a_role(**found: object) -> tuple[Role, Stubber]:
+    """A role to be made by whoever is no role, so that only this one is looked at."""
+    iam, stubber = stubbed("iam")
+    if found:
+        stubber.add_response("get_role", {"Role": {**FOUND, "Tags": [PURPOSE], **found}})
+    else:
+        stubber.add_client_error("get_role", "NoSuchEntity")
+    anna = Identity(f"arn:aws:iam::{ACCOUNT}:user/anna", ACCOUNT, "aws", "eu-west-2")
+    return Role(iam, anna, "reader", [], make=True), stubber
+
+
+@pytest.mark.parametrize(("alone", "error"), [(True, RunningError), (False, RefusedError)])
+def test_of_two_that_make_the_same_role_at_the_same_moment_one_stops(alone: bool, error: type[Exception]) -> None:
+    role, stubber = a_role()
+    made, _ = role_present(role, alone)
+    stubber.add_client_error("create_role", "EntityAlreadyExists")
+    with pytest.raises(RefusedError) as refused:
+        made.make()
+    assert type(refused.value) is error
+
+
+def test_a_role_that_a_killed_run_left_is_made_anew_so_that_it_shows_this_run() -> None:
+    role, stubber = a_role(CreateDate=datetime.now(UTC) - timedelta(minutes=61))
+    made, policy = role_present(role, alone=True)
+    assert made.is_needed
+    assert policy.is_needed
+    left = {**FOUND, "Tags": [PURPOSE], "CreateDate": datetime.now(UTC) - timedelta(minutes=61)}
+    stubber.add_response("get_role", {"Role": left})
+    stubber.add_client_error("delete_role_policy", "NoSuchEntity")
+    stubber.add_response("delete_role", {}, {"RoleName": "reader"})
+    stubber.add_response("create_role", {"Role": dict(FOUND)})
+    made.make()
+    stubber.assert_no_pending_responses()
+
+
+def test_a_role_that_another_run_has_made_anew_meanwhile_is_left_to_it() -> None:
+    role, stubber = a_role(CreateDate=datetime.now(UTC) - timedelta(minutes=61))
+    made, _ = role_present(role, alone=True)
+    stubber.add_response("get_role", {"Role": {**FOUND, "Tags": [PURPOSE], "CreateDate": datetime.now(UTC)}})
+    with pytest.raises(RunningError):
+        made.make()
+    stubber.assert_no_pending_responses()
+
+
+def test_what_shows_that_a_policy_counts_ends_with_what_is_lent() -> None:
+    ends = {"DateLessThan": {"aws:CurrentTime": "2026-11-21T13:00:00Z"}}
+    lent = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    elsewhere = {"StringNotEquals": {"aws:ResourceAccount": ACCOUNT}}
+    role = Role(None, IDENTITY, "reader", [lent, {**lent, "Condition": {**elsewhere, **ends}}])
+    known = role.policy["Statement"][-1]
+    assert known["Action"] == "s3:ListAllMyBuckets"
+    assert known["Condition"] == ends
 
 
 def test_a_refusal_names_what_the_identity_needs_and_where() -> None:

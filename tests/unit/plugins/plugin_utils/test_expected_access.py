@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from ansible_collections.localgov.platform.plugins.filter.access_trials import access_trials
 from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access as access
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError
 
@@ -126,18 +127,35 @@ def test_who_reads_a_version_asks_for_the_probes_own() -> None:
     assert {trial["action"] for each in found for trial in each["trials"] if "version" in trial} == {"get_version"}
 
 
-def test_an_authority_that_has_revoked_itself_is_named_where_the_inventory_says_otherwise() -> None:
-    """What is expected stays the inventory's; the difference is to be seen, with its cause."""
+def test_an_authority_that_has_revoked_itself_lets_nobody_in_whatever_the_inventory_says() -> None:
     decided = estate(camden=authority("012345670123", decided="revoked"))
+    assert not {place for place in let_in(decided, "hub", "localgov-run-task") if "012345670123" in place[1]}
     told = {
         trial["because"]
         for trial in trials(decided, "hub", "localgov-run-task")
-        if trial["expected"] == "allowed" and trial["owner"] == "camden"
+        if trial["resource"].endswith("012345670123-shared") and trial["action"] == "get"
     }
     assert told == {
-        "run reads member_shared, and camden shares by the inventory, "
-        "but the tag share=revoked of its bucket says that it has revoked itself"
+        "camden's share is revoked by itself: the tag share=revoked of its bucket counts, whatever the inventory says"
     }
+
+
+def test_outside_a_run_shows_by_the_same_role_whatever_it_tries_and_that_role_may_do_nothing() -> None:
+    sign = access.sign(estate(), "elsewhere", NOON)
+    assert sign is not None
+    assert sign["role"] == "localgov-access-probe"
+    assert sign["role"] not in access.every_role(estate())
+    assert {statement["Effect"] for statement in sign["statements"]} == {"Deny"}
+    assert access.sign(estate(), "camden", NOON) is None
+
+
+@pytest.mark.parametrize("roles", [["localgov-run-task"], ["localgov-frontend-execution"], None])
+def test_the_sign_of_a_run_is_the_first_to_be_made_and_the_last_to_be_removed(roles: list[str] | None) -> None:
+    found = access_trials(estate(), "elsewhere", roles)
+    assert found["loans"][0]["name"] == found["takes"][-1]["name"] == "localgov-access-probe"
+    assert "localgov-access-probe" not in [each["role"] for each in found["principals"]]
+    inside = access_trials(estate(), "camden", roles)
+    assert "localgov-access-probe" not in [one["name"] for one in (*inside["loans"], *inside["takes"])]
 
 
 def test_the_organisations_run_reads_what_is_shared_and_its_code_server_sees_names_only() -> None:
