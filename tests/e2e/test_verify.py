@@ -266,7 +266,7 @@ def test_every_role_of_every_account_reaches_what_is_declared_and_nothing_else(
 
 
 @pytest.mark.slow
-def test_each_of_twelve_sabotages_is_reported(
+def test_each_of_thirteen_sabotages_is_reported(
     deployed: subprocess.CompletedProcess[str],
     playbook: Playbook,
     settings: Settings,
@@ -310,6 +310,8 @@ def test_each_of_twelve_sabotages_is_reported(
         "Resource": f"arn:aws:s3:::{name('camden', 'workspace')}/*",
     }
     tampering.role("camden", "localgov-frontend-task", own_data)
+    # 13 Revoked by the authority itself, of which the inventory does not know, and the statement left.
+    tampering.tags("camden", "shared", **{"share": "revoked", "share-since": "2026-11-20T09:00:00Z"})
     revoked = tmp_path / "revoked.yml"
     revoked.write_text("local_authorities: {hosts: {croydon: {platform_share: revoked}}}\n")
 
@@ -331,6 +333,7 @@ def test_each_of_twelve_sabotages_is_reported(
         10: ("hub/localgov-frontend-task", "get", "croydon", name("croydon", "data-store")),
         11: ("camden/localgov-run-task", "get", "sutton", name("sutton", "workspace")),
         12: ("camden/localgov-frontend-task", "get", "camden", name("camden", "workspace")),
+        13: ("hub/localgov-run-task", "get", "camden", name("camden", "shared")),
     }
     assert {number: surprise in found for number, surprise in expected.items()} == dict.fromkeys(expected, True)
     said = " ".join(run.stdout.split())  # Ansible wraps long lines
@@ -361,7 +364,7 @@ def test_what_lets_nobody_in_or_somebody_out_is_reported_too(
     nobody = f"arn:aws:iam::{settings.accounts['sutton'].id}:role/nobody-yet"
     tampering.bucket("sutton", "data-store", also(reading(name("sutton", "data-store"), nobody)))
     tampering.bucket("hub", "workspace", lambda policy: policy["Statement"][0].update(Action="s3:GetObject"))
-    # An authority that has revoked by itself, of which the inventory does not know.
+    # An authority that has revoked by itself, of which the inventory does not know, is as closed as it has decided.
     tampering.bucket("croydon", "shared", no_grants)
     tampering.tags("croydon", "shared", **{"share": "revoked", "share-since": "2026-11-20T09:00:00Z"})
     few = ("--limit", "hub,sutton,croydon", "-e", f"report_folder={tmp_path}", "-e", "verify_roles=localgov-run-task")
@@ -373,14 +376,15 @@ def test_what_lets_nobody_in_or_somebody_out_is_reported_too(
         ("hub", name("hub", "workspace")),
         ("sutton", name("sutton", "shared")),
         ("sutton", name("sutton", "data-store")),
-        ("croydon", name("croydon", "shared")),
     }
+    assert [surprise for surprise in surprises(tmp_path) if surprise[2] == "croydon"] == []
     said = " ".join(run.stdout.split())
     assert f"sutton:{name('sutton', 'data-store')} differs from its declaration. Sabotage is not declared." in said
     assert "DenyInsecureTransport is missing; DenyInsecureTransport is not declared. ansible-playbook" in said
     assert "croydon itself has revoked it, on 2026-11-20T09:00:00Z: the bucket" in said
     assert "own tag share=revoked counts, and the inventory does not say so" in said
-    assert re.search(r"get croydon:\S+-shared was refused, expected allowed \([^)]*the tag share=revoked", said)
+    because = {trial["because"] for trial in trials(tmp_path) if trial["owner"] == "croydon"}
+    assert any("revoked by itself: the tag share=revoked of its bucket counts" in told for told in because)
 
 
 def test_an_account_without_a_cluster_is_asked_to_be_deployed(
