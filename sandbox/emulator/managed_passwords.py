@@ -28,6 +28,9 @@ NEEDS = (
     "ministack.services.secretsmanager.delete_secret_in_process",
 )
 
+# What gp3 comes with, which RDS always tells.
+_LEAST_IOPS, _LEAST_THROUGHPUT = 3000, 125
+
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, str]]
 
@@ -106,6 +109,8 @@ def _describe_secret() -> None:
 
     @functools.wraps(shipped)
     def instance_xml(instance: dict[str, Any]) -> str:
+        if instance.get("StorageType") == "gp3" and instance.get("Iops") is None:
+            instance = {**instance, "Iops": _LEAST_IOPS, "StorageThroughput": _LEAST_THROUGHPUT}
         secret = instance.get("MasterUserSecret")
         if not secret:
             return str(shipped(instance))

@@ -119,11 +119,11 @@ class Authority:
         return manifest
 
     def failed_runs(self) -> set[str]:
-        """Runs of the organisation's Dagster that failed, from its own records."""
+        """Runs of the organisation's Dagster that failed, from its own records, read as its own user."""
         (database,) = self.client(ORGANISATION, "rds").describe_db_instances()["DBInstances"]
-        secret = self.client(ORGANISATION, "secretsmanager").get_secret_value(
-            SecretId=database["MasterUserSecret"]["SecretArn"]
-        )
+        (stack,) = self.client(ORGANISATION, "cloudformation").describe_stacks(StackName="localgov-database")["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        secret = self.client(ORGANISATION, "secretsmanager").get_secret_value(SecretId=outputs["DatabaseSecretArn"])
         login = json.loads(secret["SecretString"])
         connection = psycopg2.connect(
             host=database["Endpoint"]["Address"],
