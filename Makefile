@@ -64,7 +64,7 @@ lint: install ## check style, types and templates
 test: images ## run every check
 	@tests/run
 
-bench: images ## the slow proofs: the whole matrix of access, and every sabotage of it
+bench: images ## the slow proofs: the whole matrix of access, every sabotage of it, and a run that is killed
 	@$(BIN)/python -m pytest -q tests/e2e -m slow
 
 lock: ## bring requirements.lock up to date with pyproject.toml
