@@ -30,9 +30,8 @@ KNOWN_SECONDS = 60  # within which IAM makes a new policy known everywhere
 
 _LONGEST_REASON = 400
 _NO_SUCH_DIGEST = "sha256:" + 64 * "0"
-_NO_VERSION = (
-    "null"  # the version of what was written without versioning: a bucket with versioning has none in our folder
-)
+# The version of what was written without versioning: a bucket with versioning has none in our folder.
+_NO_VERSION = "null"
 _NO_PROBE = ("NoSuchKey", "NoSuchVersion")
 # What refuses, where AWS says so: "because no <kind> policy allows ...", "with an explicit deny in a <kind> policy".
 _CAUSE = re.compile(r"\b(?:because|explicit deny in)\b.*", re.DOTALL)

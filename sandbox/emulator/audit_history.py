@@ -27,6 +27,7 @@ NEEDS = (
 )
 
 _SOURCE = "cloudtrail.amazonaws.com"
+_STACKS = "cloudformation.amazonaws.com"
 _TARGET = "CloudTrail_20131101."
 _CHANGES = frozenset({"CreateTrail", "DeleteTrail", "PutEventSelectors", "StartLogging", "StopLogging", "UpdateTrail"})
 
@@ -57,9 +58,6 @@ def remember_by_stack(operation: str, parameters: dict[str, Any]) -> None:
     if operation in _CHANGES:
         account = find("ministack.core.responses.get_account_id")()
         remember(operation, parameters, {"type": "AWSService", "accountId": account, "invokedBy": _STACKS})
-
-
-_STACKS = "cloudformation.amazonaws.com"
 
 
 def remember(action: str, parameters: dict[str, Any], identity: dict[str, Any]) -> None:

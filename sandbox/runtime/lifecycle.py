@@ -61,7 +61,7 @@ _TASK_LABEL = "com.amazonaws.ecs.task-arn"
 _CONTAINER_LABEL = "com.amazonaws.ecs.container-name"
 _ENDED_TASKS_KEPT = 3600.0  # seconds that a stopped task is still described, as on ECS
 _FOLDERS_KEPT = 20  # of ended tasks of one family
-_DEPENDENCY_SECONDS = 600.0
+_DEPENDENCY_SECONDS = 600.0  # that a container may take to end which another one waits for
 _SUCCESSOR_WAIT = 150.0  # seconds: more than the longest stopTimeout
 
 
@@ -153,8 +153,10 @@ class Lifecycle:
         containers = {container.labels[_CONTAINER_LABEL]: container for container in self._containers(task.arn)}
         for dependency in task.container.get("dependsOn") or []:
             name, condition = dependency["containerName"], dependency["condition"]
-            if condition not in ("COMPLETE", "SUCCESS"):
-                continue  # START is so by now; HEALTHY is not waited for
+            if condition == "HEALTHY":
+                raise errors.APIError(f"the sandbox does not wait until a container is healthy, as {name} should be")
+            if condition == "START":
+                continue  # it was started before this one
             if name not in containers:
                 raise errors.APIError(
                     f"container {name}, which {task.container['name']} depends on, is defined after it"
