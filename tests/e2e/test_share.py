@@ -30,8 +30,8 @@ from sandbox import sessions
 from sandbox.journey.organisation import GATHERER, ORGANISATION, READER, Organisation, Principal
 from sandbox.journey.person import wait_for
 from sandbox.runtime.containers import MARK
-from sandbox.settings import ROOT, Settings
-from tests.e2e.conftest import Playbook
+from sandbox.settings import Settings
+from tests.e2e.conftest import Playbook, record
 from tests.e2e.test_deployment import recap
 
 ACCOUNT = "camden"
@@ -489,7 +489,6 @@ def test_a_share_until_a_moment_lets_in_until_then_and_nobody_after_it(
 def test_the_time_to_proof_is_measured_for_each_authority_against_one_bare_call(
     authority: Authority, revoked: Revocation, granted: Decision, until_soon: tuple[Decision, float]
 ) -> None:
-    """Written to build/bench/share.json; a limit would judge the machine and not the platform."""
     call = bare_call(authority)
     others = {other: authority.decided((other,), "revoked") for other in AUTHORITIES if other != ACCOUNT}
     for other in others:
@@ -502,10 +501,7 @@ def test_the_time_to_proof_is_measured_for_each_authority_against_one_bare_call(
         ratio(f"{ACCOUNT}, granted again for one dataset", granted.seconds, call),
         ratio(f"{ACCOUNT}, granted as a whole until a moment", until_soon[0].seconds, call),
     ]
-    target = ROOT / "build" / "bench" / "share.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(measured, indent=2) + "\n")
-    print(*(f"{entry['name']}: {entry['value']} {entry['unit']}" for entry in measured), sep="\n")  # noqa: T201
+    record("share", measured)
     assert [entry["value"] > 1 for entry in measured] == [True] * len(measured), "proof takes more than the bare call"
 
 
