@@ -420,7 +420,7 @@ def test_what_lets_nobody_in_or_somebody_out_is_reported_too(
     said = " ".join(run.stdout.split())
     outside = f"Not declared, and lets in from outside: Sabotage: AWS {foreign}. Take it out of"
     assert f"camden:{name('camden', 'shared')} differs from its declaration. {outside} the policy of" in said
-    assert f"hub:localgov/daemon differs from its declaration. {outside} the repository's policy." in said
+    assert f"hub:localgov/daemon differs from its declaration. {outside} the policy of localgov/daemon." in said
     assert f"sutton:{name('sutton', 'data-store')} differs from its declaration. Sabotage is not declared." in said
     assert "DenyInsecureTransport is missing; DenyInsecureTransport is not declared. ansible-playbook" in said
     assert "croydon itself has revoked it, on 2026-11-20T09:00:00Z: the bucket" in said
