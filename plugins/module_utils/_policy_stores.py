@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -151,6 +151,36 @@ _KEY_OF_AWS = (
     "which AWS keeps for this account alone. Encrypt the bucket with a key of its own, or with AES256, so that others "
     "can be let in."
 )
+
+
+def keys_with(client: Client, bucket: Resource, sid: str) -> tuple[list[Resource], list[str]]:
+    """The keys of *bucket*'s account and region whose policies hold *sid*, and the ARNs of those not to be read."""
+    found: list[Resource] = []
+    unseen: list[str] = []
+    for key in _keys_of_account(client, bucket):
+        try:
+            text = store_of(client, key).read() or ""
+        except ResourceMissingError:
+            continue
+        except is_ansible_aws_error_code(_DENIED):
+            unseen.append(key.arn)
+            continue
+        if f'"{sid}' in text:
+            found.append(key)
+    return found, unseen
+
+
+def _keys_of_account(client: Client, bucket: Resource) -> Iterator[Resource]:
+    region = str(client.meta.region_name)
+    every = Resource("kms_key", "*", f"arn:{bucket.partition}:kms:{region}:{bucket.account}:key/*", bucket.account)
+    marker: dict[str, str] = {}
+    while True:
+        page = attempt("list", every, "kms:ListKeys", partial(client.list_keys, aws_retry=True, **marker))
+        for key in page["Keys"]:
+            yield resource_of(str(key["KeyArn"]), "kms_key", bucket.account, region, bucket.partition)
+        if not page.get("Truncated"):
+            return
+        marker = {"Marker": str(page["NextMarker"])}
 
 
 def _key_metadata(client: Client, key: Resource) -> dict[str, Any]:

@@ -8,6 +8,7 @@ and outlives its deletion. AWS would turn the principal of a deleted role into a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -224,6 +225,11 @@ def wanted_statements(trust: Trust, resource: Resource) -> list[Statement]:
     ]
 
 
+def sid_at_key(sid: str, bucket: Resource) -> str:
+    """What Sids begin with in a key's policy: one key may encrypt several buckets, each with a trust of its own."""
+    return f"{sid}For{hashlib.sha256(bucket.arn.encode()).hexdigest()[:12]}"
+
+
 def key_statements(trust: Trust, bucket: Resource, key: Resource) -> list[Statement]:
     """What the policy of the key that encrypts *bucket* needs, for S3 to decrypt on behalf of those whom it lets in."""
     allowed = {action.lower() for actions in _purposes(trust, bucket).values() for action in actions}
@@ -238,7 +244,7 @@ def key_statements(trust: Trust, bucket: Resource, key: Resource) -> list[Statem
     conditions["StringLike"] = {"kms:EncryptionContext:aws:s3:arn": [bucket.arn, f"{bucket.arn}/*"]}
     return [
         {
-            "Sid": f"{trust.sid}Decrypt",
+            "Sid": f"{sid_at_key(trust.sid, bucket)}Decrypt",
             "Effect": "Allow",
             "Principal": {"AWS": "*"},
             "Action": _one_or_all(actions),

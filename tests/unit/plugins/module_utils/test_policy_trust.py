@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
+    with_statements,
+    without_statements,
+)
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import (
     KINDS,
     RefusedError,
@@ -20,9 +24,11 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_trust im
     Statement,
     Trust,
     check,
+    check_sid,
     expiry,
     has_expired,
     key_statements,
+    sid_at_key,
     wanted_statements,
 )
 
@@ -359,7 +365,7 @@ def test_no_access_and_no_actions_is_refused() -> None:
 
 def test_the_key_of_a_bucket_decrypts_for_that_bucket_through_s3_alone() -> None:
     (statement,) = key_statements(replace(TRUST, expires="2027-03-31"), BUCKET, KEY)
-    assert (statement["Sid"], statement["Action"], statement["Resource"]) == ("LocalgovDecrypt", "kms:Decrypt", "*")
+    assert (statement["Action"], statement["Resource"]) == ("kms:Decrypt", "*")
     assert statement["Condition"] == {
         **LOCKS,
         "StringEquals": {"aws:PrincipalOrgID": ORGANISATION, "kms:ViaService": "s3.eu-west-2.amazonaws.com"},
@@ -379,6 +385,18 @@ def test_the_key_of_a_bucket_decrypts_for_that_bucket_through_s3_alone() -> None
 )
 def test_a_key_opens_no_further_than_the_bucket(trust: Trust, actions: object) -> None:
     assert [each["Action"] for each in key_statements(trust, BUCKET, KEY)] == ([] if actions is None else [actions])
+
+
+def test_statements_of_two_buckets_in_one_key_are_told_apart() -> None:
+    other = resource_of("shared-too", "s3_bucket", ACCOUNT, "eu-west-2", "aws")
+    mine, theirs = (key_statements(TRUST, bucket, KEY) for bucket in (BUCKET, other))
+    both = with_statements(
+        with_statements(None, mine, sid_at_key("Localgov", BUCKET)), theirs, sid_at_key("Localgov", other)
+    )
+    assert both["Statement"] == [*mine, *theirs]
+    assert without_statements(both, sid_at_key("Localgov", other)) == {**both, "Statement": mine}
+    assert without_statements(both, "Localgov") == both
+    check_sid(mine[0]["Sid"])
 
 
 # --- Ends ---
