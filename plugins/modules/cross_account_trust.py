@@ -63,8 +63,9 @@ options:
   actions:
     description:
       - What is let in, action by action, such as C(s3:GetObjectTagging).
-      - Without wildcards, and without actions by which the roles could let themselves in again after they were shut
-        out, such as C(s3:PutBucketPolicy) or C(kms:CreateGrant).
+      - Without wildcards, and none but those that read or write contents. By others, such as C(s3:PutBucketPolicy) or
+        C(kms:CreateGrant), the roles could let themselves in again after they were shut out. A refusal lists what
+        there is.
     type: list
     elements: str
   organisation_id:
@@ -81,6 +82,8 @@ options:
     description:
       - Names of roles, with wildcards, such as V(localgov-*-execution). Roles of such a name are let in from every
         account of the unit, the resource's own included.
+      - A pattern with wildcards begins or ends with at least six characters without any; else it would fit roles that
+        nobody thought of.
       - With an account, as in V(arn:aws:iam::111122223333:role/localgov-*), only those of that account.
       - This or O(role_arns) is needed unless O(state=absent).
     type: list

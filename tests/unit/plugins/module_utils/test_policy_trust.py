@@ -21,6 +21,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
 from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import (
     PRESETS,
     PURPOSES,
+    SHAREABLE,
     Statement,
     Trust,
     check,
@@ -134,11 +135,35 @@ def test_only_one_organisation_is_taken(organisation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*", "**", "?*", "*/*", "a*", "*-*", "arn:aws:iam::*:role/*", "arn:aws:iam::111122223333:role/**"]
+    "pattern",
+    [
+        "*",
+        "**",
+        "?*",
+        "*/*",
+        "a*",
+        "*-*",
+        "*role*",
+        "a?b?c",
+        "*-t*k",
+        "*-role",
+        "data-*",
+        "*execution*",
+        "/////////*",
+        "arn:aws:iam::*:role/*",
+        "arn:aws:iam::111122223333:role/**",
+    ],
 )
 def test_a_pattern_of_almost_every_role_is_no_lock(pattern: str) -> None:
     with pytest.raises(RefusedError, match="so it is no lock"):
         check(replace(TRUST, role_patterns=("localgov-*", pattern)))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["localgov-*", "*-execution", "run", "lg-*-execution", "arn:aws:iam::111122223333:role/teams/*"]
+)
+def test_a_pattern_that_begins_or_ends_with_a_name_is_a_lock(pattern: str) -> None:
+    check(replace(TRUST, role_patterns=(pattern,)))
 
 
 @pytest.mark.parametrize(
@@ -190,10 +215,10 @@ def test_a_prefix_that_is_no_folder_is_refused(prefix: str) -> None:
 
 
 def test_both_kinds_of_roles_may_be_given_together() -> None:
-    trust = replace(TRUST, role_arns=(ROLE,), role_patterns=("localgov-*", "arn:aws:iam::111122223333:role/data/*"))
+    trust = replace(TRUST, role_arns=(ROLE,), role_patterns=("localgov-*", "arn:aws:iam::111122223333:role/teams/*"))
     check(trust)
     assert by_sid(trust)["LocalgovRead"]["Condition"]["ArnLike"] == {
-        "aws:PrincipalArn": [ROLE, "arn:aws:iam::*:role/localgov-*", "arn:aws:iam::111122223333:role/data/*"]
+        "aws:PrincipalArn": [ROLE, "arn:aws:iam::*:role/localgov-*", "arn:aws:iam::111122223333:role/teams/*"]
     }
 
 
@@ -340,11 +365,28 @@ def test_an_action_that_is_not_one_of_the_resource_is_refused(kind: str, action:
         ("secretsmanager_secret", "secretsmanager:PutResourcePolicy"),
         ("sns_topic", "sns:AddPermission"),
         ("sqs_queue", "sqs:SetQueueAttributes"),
+        ("s3_bucket", "s3:PutInventoryConfiguration"),
+        ("s3_bucket", "s3:PutBucketNotification"),
+        ("s3_bucket", "s3:PutReplicationConfiguration"),
+        ("s3_bucket", "s3:PutEncryptionConfiguration"),
+        ("s3_bucket", "s3:PutBucketLogging"),
+        ("s3_bucket", "s3:DeleteObjectVersion"),
+        ("kms_key", "kms:ScheduleKeyDeletion"),
+        ("kms_key", "kms:ReplicateKey"),
+        ("ecr_repository", "ecr:ActionThatAwsAddsLater"),
+        ("iam_role", "sts:AssumeRoleWithWebIdentity"),
     ],
 )
 def test_what_would_outlive_revoking_is_refused(kind: str, action: str) -> None:
     with pytest.raises(RefusedError, match="could let themselves in again after you revoke"):
         wanted_statements(with_actions(action), resource(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_a_preset_lets_in_may_be_let_in_action_by_action(kind: str) -> None:
+    preset = {action for purposes in PRESETS[kind].values() for actions in purposes.values() for action in actions}
+    assert preset <= set(SHAREABLE[kind])
+    assert wanted_statements(with_actions(*SHAREABLE[kind]), resource(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
