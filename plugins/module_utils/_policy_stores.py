@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
     Resource,
     resource_of,
 )
+from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import older_sessions_denied
 
 # A client of boto3 in the wrapper of amazon.aws that takes aws_retry; neither has type stubs.
 Client = Any
@@ -206,6 +208,70 @@ def _key_of_bucket(client: Client, bucket: Resource) -> str | None:
         if str(default.get("SSEAlgorithm", "")).startswith("aws:kms"):
             return str(default.get("KMSMasterKeyID", ""))
     return None
+
+
+_LOCKED_BY_AWS = (
+    "the key that AWS keeps for this account alone, so no other account can read it. Encrypt the secret with a KMS key "
+    "of its own (secretsmanager:UpdateSecret with KmsKeyId), and trust the roles with that key by access: decrypt."
+)
+
+
+def obstacle_of_secret(client: Client, key_client: Callable[[Resource], Client], secret: Resource) -> str:
+    """Why no other account can read *secret*, whatever its policy says; empty if nothing stands against it."""
+    described = attempt(
+        "describe",
+        secret,
+        "secretsmanager:DescribeSecret",
+        lambda: client.describe_secret(aws_retry=True, SecretId=secret.name),
+    )
+    name = str(described.get("KmsKeyId") or "alias/aws/secretsmanager").rpartition(":")[2].removeprefix("key/")
+    if name.startswith("alias/aws/"):
+        return _LOCKED_BY_AWS
+    owner = str(described["KmsKeyId"]).split(":")[4] if described["KmsKeyId"].startswith("arn:") else secret.account
+    if owner != secret.account:
+        return ""  # AWS's own keys encrypt in their own account only
+    key = resource_of(name, "kms_key", owner, secret.region, secret.partition)
+    return _LOCKED_BY_AWS if _key_metadata(key_client(key), key)["KeyManager"] == "AWS" else ""
+
+
+# --- What outlasts a revocation ---
+
+
+def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> None:
+    """End the sessions of *role* that were issued before *now*."""
+    attempt(
+        "revoke the sessions of",
+        role,
+        "iam:PutRolePolicy",
+        lambda: client.put_role_policy(
+            aws_retry=True,
+            RoleName=role.name,
+            PolicyName=f"{sid}RevokedSessions",
+            PolicyDocument=json.dumps(older_sessions_denied(now)),
+        ),
+    )
+
+
+def foreign_subscriptions(client: Client, topic: Resource) -> list[dict[str, str]]:
+    """Subscriptions of other accounts to *topic*."""
+    found: list[dict[str, str]] = []
+    token: dict[str, str] = {}
+    while True:
+        call = partial(client.list_subscriptions_by_topic, aws_retry=True, TopicArn=topic.arn, **token)
+        page = attempt("list the subscriptions of", topic, "sns:ListSubscriptionsByTopic", call)
+        found += [
+            {
+                "subscription_arn": str(each["SubscriptionArn"]),
+                "owner": str(each["Owner"]),
+                "protocol": str(each["Protocol"]),
+                "endpoint": str(each["Endpoint"]),
+            }
+            for each in page["Subscriptions"]
+            if each["Owner"] != topic.account
+        ]
+        if not page.get("NextToken"):
+            return found
+        token = {"NextToken": str(page["NextToken"])}
 
 
 # --- Calls of each service ---

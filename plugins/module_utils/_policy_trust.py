@@ -219,8 +219,8 @@ def _check_role_pattern(pattern: str) -> None:
     if len(parts) > 1 and max(len(parts[0].lstrip("/")), len(parts[-1].rstrip("/"))) < _LITERAL_LENGTH:
         raise RefusedError(
             f"role_patterns: '{pattern}' fits roles of almost any name, so it is no lock. Begin or end it with "
-            f"at least {_LITERAL_LENGTH} characters that the roles have in common, as localgov-*-execution does, or name the "
-            "roles without wildcards."
+            f"at least {_LITERAL_LENGTH} characters that the roles have in common, as localgov-*-execution does, or "
+            "name the roles without wildcards."
         )
 
 
@@ -288,6 +288,23 @@ def wanted_statements(trust: Trust, resource: Resource) -> list[Statement]:
         }
         for purpose, actions in _purposes(trust, resource).items()
     ]
+
+
+def reads_secret(trust: Trust, secret: Resource) -> bool:
+    purposes = _purposes(trust, secret).values()
+    return any(action.lower() == "secretsmanager:getsecretvalue" for actions in purposes for action in actions)
+
+
+def older_sessions_denied(now: datetime) -> dict[str, Any]:
+    """A role's own policy that ends its sessions issued before *now*; those issued later have another issue time."""
+    statement = {
+        "Sid": "DenySessionsOlderThanTheRevocation",
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def sid_at_key(sid: str, bucket: Resource) -> str:

@@ -16,7 +16,11 @@ description:
     the roles. A task that lacks a lock, or has one that would not hold, is refused and nothing is written.
   - The roles need not exist. Trust works from the moment at which a role is made, and survives its deletion.
   - With O(state=absent) it takes out what it has put in. That needs no more than an identity of the resource's own
-    account, and takes effect for sessions that exist already.
+    account.
+  - Buckets, keys, secrets, queues, and topics that others publish to ask their policy at each request, so sessions that
+    exist already are refused from their next request on. Three things go on - sessions of an IAM role that were issued
+    before, until they end, unless O(revoke_sessions=true); subscriptions to a topic that were confirmed before, which
+    the result lists; and downloads of image layers by links that a repository has handed out, for up to an hour.
 options:
   resource:
     description: The ARN of the resource, or its name together with O(resource_type).
@@ -36,8 +40,8 @@ options:
   state:
     description:
       - With V(present), the statements are as the other options say.
-      - With V(absent), there are none with this O(sid); only O(resource), O(resource_type), O(sid) and
-        O(include_encryption_key) are looked at. A resource that is not there is no error then.
+      - With V(absent), there are none with this O(sid); only O(resource), O(resource_type), O(sid),
+        O(include_encryption_key) and O(revoke_sessions) are looked at. A resource that is not there is no error then.
     type: str
     choices: [present, absent]
     default: present
@@ -115,6 +119,15 @@ options:
         change the policy of a key that the bucket uses.
     type: bool
     default: true
+  revoke_sessions:
+    description:
+      - With O(state=absent), also end the sessions of the IAM role that were issued before this moment, by an inline
+        policy of the role that denies them everything, as the console's I(Revoke active sessions) does.
+      - It meets everybody's sessions of that role, those of the role's own account included; they have to assume it
+        anew. The policy stays, and denies nothing to sessions that are issued later.
+      - Done when trust is taken out, and not again while there is none.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -135,11 +148,15 @@ notes:
     C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetEncryptionConfiguration); C(ecr:GetRepositoryPolicy),
     C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets, C(kms:DescribeKey),
     C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys); C(secretsmanager:GetResourcePolicy),
-    C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy); C(sns:GetTopicAttributes),
-    C(sns:SetTopicAttributes); C(sqs:GetQueueUrl), C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole),
-    C(iam:UpdateAssumeRolePolicy).
+    C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret);
+    C(sns:GetTopicAttributes), C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl),
+    C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for
+    O(revoke_sessions) C(iam:PutRolePolicy).
   - A key is opened when the bucket encrypts by it while this module grants. Objects whose key was named one by one when
     they were written, or that are encrypted by a key from before the first grant, need a task for that key, with
+    O(access=decrypt).
+  - A secret is read from other accounts only if it is encrypted with a KMS key of its account's own, since the key that
+    AWS keeps lets no other account in; such a secret is refused. The key needs a task of its own, with
     O(access=decrypt).
   - When an IAM role has no other statement, O(state=absent) leaves one that denies everybody, since a role cannot be
     without a trust policy. An SNS topic gets back the policy of a new topic.
@@ -200,6 +217,14 @@ policy:
 statements:
   description: The statements of this O(sid) in it.
   returned: always
+  type: list
+  elements: dict
+foreign_subscriptions:
+  description:
+    - Subscriptions of other accounts to the topic, which go on after O(state=absent). To end one, use
+      C(sns:Unsubscribe) with its ARN.
+    - Each with C(subscription_arn), C(owner), C(protocol) and C(endpoint).
+  returned: when the resource is an SNS topic that is there, and O(state=absent)
   type: list
   elements: dict
 encryption_keys:
@@ -286,6 +311,7 @@ def _argument_spec() -> dict[str, dict[str, Any]]:
         "expires": {"type": "str"},
         "prefixes": {"type": "list", "elements": "str"},
         "include_encryption_key": {"type": "bool", "default": True},
+        "revoke_sessions": {"type": "bool", "default": False},
     }
 
 
@@ -299,6 +325,7 @@ def _present(module: AnsibleAWSModule) -> dict[str, Any]:
     if trusts.has_expired(trust, datetime.now(UTC)):
         module.warn(f"expires {trust.expires} is past: the statements of sid '{trust.sid}' let nobody in.")
     resource = _resource(module)
+    _refuse_unreadable_secret(module, resource, trust)
     wanted = trusts.wanted_statements(trust, resource)
     tasks = [*_key_openings(module, resource, trust), _opening(module, resource, trust.sid, wanted)]
     planned = [(task, task.plan()) for task in tasks]
@@ -310,15 +337,49 @@ def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
     sid = module.params["sid"]
     trusts.check_sid(sid)
     resource = _named(module)
-    outcomes = []
     try:
         resource = stores.located(_client(module, resource), resource)
         task = _closing(module, resource, sid)
-        outcomes.append(_made(module, task, task.plan()))
+        outcome = _made(module, task, task.plan())
     except stores.ResourceMissingError:
-        pass  # keys may still be open for a bucket that is gone
-    outcomes += _keys_closed(module, resource, sid)
-    return _result(resource, outcomes)
+        # Keys may still be open for a bucket that is gone.
+        return _result(resource, _keys_closed(module, resource, sid))
+    if resource.type == "iam_role" and module.params["revoke_sessions"] and outcome.change.is_needed:
+        _revoke_sessions(module, resource, sid)
+    outcomes = [outcome, *_keys_closed(module, resource, sid)]
+    return {**_result(resource, outcomes), **_foreign_subscriptions(module, resource)}
+
+
+def _revoke_sessions(module: AnsibleAWSModule, role: Resource, sid: str) -> None:
+    """After the role was closed, so that no session is issued in between."""
+    if module.check_mode:
+        return
+    try:
+        stores.revoke_sessions(_client(module, role), role, sid, datetime.now(UTC))
+    except AnsibleAWSError as error:
+        raise RefusedError(
+            f"The {role.label} is closed to sid '{sid}', but its sessions were not revoked and go on until they end: "
+            f"{error}. Revoke them in IAM's console (the role's tab Revoke sessions): running this again finds nothing "
+            "to close, and therefore nothing to revoke."
+        ) from error
+
+
+def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[str, Any]:
+    """What a topic goes on delivering to other accounts."""
+    if topic.type != "sns_topic":
+        return {}
+    try:
+        found = stores.foreign_subscriptions(_client(module, topic), topic)
+    except AnsibleAWSError as error:
+        module.warn(f"It was not seen whether other accounts stay subscribed to the {topic.label}: {error}.")
+        return {"foreign_subscriptions": []}
+    if found:
+        names = ", ".join(f"{each['endpoint']} of account {each['owner']}" for each in found)
+        module.warn(
+            f"Revoking ends no subscription: the {topic.label} still delivers to {names}. End those that should not be "
+            "with sns:Unsubscribe."
+        )
+    return {"foreign_subscriptions": found}
 
 
 def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> list[Task]:
@@ -413,6 +474,13 @@ def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
 def _difference(outcome: Outcome) -> dict[str, Any]:
     header = f"{outcome.resource.arn} (sid {outcome.change.sid})"
     return {"before_header": header, "after_header": header, **outcome.change.difference}
+
+
+def _refuse_unreadable_secret(module: AnsibleAWSModule, resource: Resource, trust: trusts.Trust) -> None:
+    if resource.type == "secretsmanager_secret" and trusts.reads_secret(trust, resource):
+        obstacle = stores.obstacle_of_secret(_client(module, resource), partial(_client, module), resource)
+        if obstacle:
+            raise RefusedError(f"The {resource.label} is encrypted with {obstacle}")
 
 
 # --- What it is done to ---

@@ -257,6 +257,40 @@ def test_a_bucket_that_encrypts_with_the_key_of_aws_is_not_opened_to_readers_who
     assert bucket.read() is None
 
 
+def test_a_secret_under_the_key_of_aws_is_not_opened_to_readers_who_could_not_read(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    secrets = sandbox.client("secretsmanager", sandbox.root("camden"))
+    arn = secrets.create_secret(Name=unique, SecretString="made up")["ARN"]
+    task = {"resource": arn, **locks}
+    reading, describing, _ = playbook.run(
+        {**task, "access": "read", "_fails": True},
+        {**task, "actions": ["secretsmanager:DescribeSecret"]},
+        {"resource": arn, "state": "absent"},
+    )
+    assert "is encrypted with the key that AWS keeps for this account alone" in reading["msg"]
+    assert describing["changed"] is True
+
+
+def test_sessions_of_a_role_are_revoked_when_trust_is_taken_out_and_only_then(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = make_role(sandbox, unique)
+    made.write(policy(made.others))
+    iam = sandbox.client("iam", sandbox.root("camden"))
+    revoking = absent(made, revoke_sessions=True)
+    playbook.run(present(made, locks), {**revoking, "_check": True})
+    assert iam.list_role_policies(RoleName=unique)["PolicyNames"] == []
+    playbook.run(revoking)
+    (name,) = iam.list_role_policies(RoleName=unique)["PolicyNames"]
+    first = iam.get_role_policy(RoleName=unique, PolicyName=name)["PolicyDocument"]
+    assert first["Statement"][0]["Effect"] == "Deny"
+    assert set(first["Statement"][0]["Condition"]["DateLessThan"]) == {"aws:TokenIssueTime"}
+    (again,) = playbook.run(revoking)
+    assert again["changed"] is False
+    assert iam.get_role_policy(RoleName=unique, PolicyName=name)["PolicyDocument"] == first
+
+
 def test_what_is_refused_writes_nothing_and_says_why(
     sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
 ) -> None:
