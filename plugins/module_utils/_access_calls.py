@@ -76,4 +76,4 @@ def _explained(error: ClientError, what: str, permission: str) -> RefusedError:
     if "AccessDenied" in code:
         needed = permission or "permission for that call"
         return RefusedError(f"{text} This task's identity needs {needed}, with nothing denying it.")
-    return RefusedError(f"{text} Put that right where it is of this account's making, then run this again.")
+    return RefusedError(f"{text} Unless it passes by itself, put right what AWS names here, then run this again.")
