@@ -142,6 +142,43 @@ def _object_statement(verb: str, arrow: str, locations: Locations, actions: list
     }
 
 
+def key_statements(service: Service, locations: Locations, keys: dict[str, str]) -> list[Statement]:
+    """IAM statements for the keys (bucket to ARN) of what a service reads and writes.
+
+    S3 asks the key on behalf of whoever reads or writes, so both the key's policy and the caller's must let it. A part
+    of a multipart upload is encrypted with a data key that S3 has to decrypt first.
+    """
+    statements = [
+        _key_statement("DecryptToRead", arrow, locations, keys, ["kms:Decrypt"]) for arrow in service.get("reads") or []
+    ]
+    statements += [
+        _key_statement("EncryptToWrite", arrow, locations, keys, ["kms:GenerateDataKey", "kms:Decrypt"])
+        for arrow in service.get("writes") or []
+    ]
+    return [statement for statement in statements if statement["Resource"]]
+
+
+def _key_statement(verb: str, arrow: str, locations: Locations, keys: dict[str, str], actions: list[str]) -> Statement:
+    found, prefix = buckets_of(arrow, locations)
+    buckets = [bucket for bucket in found if bucket in keys]
+    arns = list(dict.fromkeys(keys[bucket] for bucket in buckets))
+    regions = list(dict.fromkeys(arn.split(":")[3] for arn in arns))
+    # With an S3 Bucket Key the context names the bucket, without one the object.
+    contexts = [
+        _bucket_arn(bucket, suffix) for bucket in buckets for suffix in ("", f"/{prefix}/*" if prefix else "/*")
+    ]
+    return {
+        "Sid": f"{verb}{camel(arrow)}",
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": arns,
+        "Condition": {
+            "StringEquals": {"kms:ViaService": [{"Fn::Sub": f"s3.{region}.${{AWS::URLSuffix}}"} for region in regions]},
+            "StringLike": {"kms:EncryptionContext:aws:s3:arn": contexts},
+        },
+    }
+
+
 def launch_statements(name: str, services: Declaration, prefix: str) -> list[Statement]:
     """IAM statements for a service that `launches` or only `follows` tasks of this account's cluster.
 

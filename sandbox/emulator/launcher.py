@@ -23,6 +23,7 @@ from sandbox.emulator import (
     gateway,
     managed_passwords,
     network_types,
+    object_keys,
     organisation,
     repositories,
     seed,
@@ -38,6 +39,7 @@ from sandbox.settings import Settings, SettingsError, claim_task_network, load
 CHANGES = (
     organisation,
     buckets,
+    object_keys,
     repositories,
     network_types,
     managed_passwords,

@@ -149,16 +149,8 @@ class Databases:
     ) -> Container:
         folder = self._folder(account, region, identifier)
         _make_passable(folder.parent)
-        major, binaries = postgresql.installed(str(record.get("EngineVersion", "")))
-        server = Server(
-            data=folder / "data",
-            binaries=_reachable_copy(self._settings, binaries),
-            major=major,
-            host=f"{self._settings.task_network}.0.2",
-            port=port,
-            log=self._settings.state / "logs" / "databases" / f"{account}-{identifier}.log",
-            user=postgresql.unprivileged_user(),
-        )
+        log = self._settings.state / "logs" / "databases" / f"{account}-{identifier}.log"
+        server = self._server(folder, str(record.get("EngineVersion", "")), port, log)
         _set_aside(folder, str(record.get("DbiResourceId", "")))
         if not server.data.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -179,6 +171,18 @@ class Databases:
         container.start()
         postgresql.await_ready(server, database.administrator_password, container)
         return container
+
+    def _server(self, folder: Path, version: str, port: int, log: Path) -> Server:
+        major, binaries = postgresql.installed(version)
+        return Server(
+            data=folder / "data",
+            binaries=_reachable_copy(self._settings, binaries),
+            major=major,
+            host=f"{self._settings.task_network}.0.2",
+            port=port,
+            log=log,
+            user=postgresql.unprivileged_user(),
+        )
 
     def start_container(self, identifier: str, record: dict[str, Any]) -> None:
         """After a restart of the emulator: start what ran, leave what was stopped."""
