@@ -11,8 +11,12 @@ from __future__ import annotations
 import json
 from typing import Any, TypedDict
 
-DATABASE = "database"
-DATABASE_PORT = 5432
+DATABASE, CACHE = "database", "cache"
+DATABASE_PORT, CACHE_PORT = 5432, 6379
+# Parties that are no services: what `connects_to` may name besides, and the port of each.
+STORES = {DATABASE: DATABASE_PORT, CACHE: CACHE_PORT}
+# The tier in the frontend VPC; all others, and the stores, are in the Dagster VPC.
+FRONTEND_TIER = "frontend"
 
 Service = dict[str, Any]
 Declaration = dict[str, Service]
@@ -38,6 +42,17 @@ def camel(name: str) -> str:
     return "".join(word[0].upper() + word[1:] for word in words)
 
 
+def balancer_of(service: Service) -> dict[str, Any]:
+    """What a service says of its load balancer; empty when it is behind none."""
+    said = service.get("balancer")
+    return said if isinstance(said, dict) else {}
+
+
+def balancer_party(name: str) -> str:
+    """How a balancer is called among those who open connections."""
+    return f"{name}_balancer"
+
+
 def connections(services: Declaration) -> list[Connection]:
     """Every connection that the declaration asks for, in the order of the declaration."""
     return [
@@ -48,10 +63,10 @@ def connections(services: Declaration) -> list[Connection]:
 
 
 def _port_of(source: str, target: str, services: Declaration) -> int:
-    if target == DATABASE:
-        return DATABASE_PORT
+    if target in STORES:
+        return STORES[target]
     if target not in services:
-        known = ", ".join([*services, DATABASE])
+        known = ", ".join([*services, *STORES])
         raise DeclarationError(
             f"service '{source}' connects_to '{target}', which is not declared; declared are: {known}"
         )

@@ -23,12 +23,13 @@ import importlib.util
 import os
 import sys
 
-from sandbox.runtime import cloud_map, containers, databases, lifecycle, services, step_functions
+from sandbox.runtime import balancers, cloud_map, containers, databases, lifecycle, services, step_functions
 from sandbox.runtime.state import Runtime
 from sandbox.settings import Settings, SettingsError
 
 # Names of the emulator that this package wraps or calls: the sandbox's start-up test looks whether they are there.
-NEEDS = tuple(sorted({*cloud_map.NEEDS, *databases.NEEDS, *lifecycle.NEEDS, *services.NEEDS, *step_functions.NEEDS}))
+_PARTS = (balancers, cloud_map, databases, lifecycle, services, step_functions)
+NEEDS = tuple(sorted({name for part in _PARTS for name in part.NEEDS}))
 
 _SWEEP_SECONDS = 10.0
 # For tasks, and again for databases: less than whoever stops the emulator waits for its end.
@@ -78,6 +79,7 @@ def patch(settings: Settings) -> None:
     servers = databases.Databases(runtime)
     servers.patch()
     cloud_map.patch()
+    balancers.Balancers(runtime).patch()
     engine.install({"ecs": tasks.run, "rds": servers.run})
 
 

@@ -101,8 +101,8 @@ def test_a_container_has_time_to_stop(properties: dict[str, Any]) -> None:
 def test_a_service_returns_to_its_last_state_when_its_tasks_do_not_come_up(properties: dict[str, Any]) -> None:
     deployment = properties["DeploymentConfiguration"]
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
-    # One at a time: never two daemons.
-    assert deployment["MaximumPercent"] == 100
+    # One at a time: never two daemons. What is behind a load balancer overlaps instead.
+    assert deployment["MaximumPercent"] == (200 if properties["LoadBalancers"] else 100)
     tasks = {where.split("/")[1]: task for where, task in TASKS}
     (container,) = (one for one in containers(tasks[properties["TaskDefinition"]["Ref"]]) if one["Essential"])
     assert container["HealthCheck"]["Command"][0] == "CMD"
@@ -168,4 +168,59 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         for container in containers(task)
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
-    assert having == [("services/DaemonTaskDefinition", "init", False)]
+    assert having == [
+        ("services/DaemonTaskDefinition", "init", False),
+        ("services_balanced/DaemonTaskDefinition", "init", False),
+    ]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=[path.stem for path in TEMPLATES])
+def test_a_template_fits_into_one_request_with_room_to_grow(path: Path) -> None:
+    assert path.stat().st_size < 0.9 * 51200
+
+
+@named(resources("AWS::ECS::Service"))
+def test_a_service_says_what_it_has_no_longer(properties: dict[str, Any]) -> None:
+    """A list that is left out stays as it was: a service would never leave its balancer."""
+    assert isinstance(properties["LoadBalancers"], list)
+    assert isinstance(properties["ServiceRegistries"], list)
+
+
+@named(resources("AWS::ElasticLoadBalancingV2::LoadBalancer"))
+def test_a_balancer_drops_what_is_no_proper_request(properties: dict[str, Any]) -> None:
+    attributes = {entry["Key"]: entry["Value"] for entry in properties["LoadBalancerAttributes"]}
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert attributes["routing.http.desync_mitigation_mode"] in ("defensive", "strictest")
+
+
+def test_a_public_balancer_speaks_tls_and_sends_everything_else_there() -> None:
+    public = [
+        listener
+        for _, listener in resources("AWS::ElasticLoadBalancingV2::Listener")
+        if listener["LoadBalancerArn"]["Ref"] == "PublicBalancer"
+    ]
+    assert sorted(listener["Protocol"] for listener in public) == ["HTTP", "HTTPS"]
+    for listener in public:
+        (action,) = listener["DefaultActions"]
+        if listener["Protocol"] == "HTTPS":
+            assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2-")
+        else:
+            assert (action["Type"], action["RedirectConfig"]["Protocol"]) == ("redirect", "HTTPS")
+
+
+def test_the_world_comes_in_at_a_public_balancer_only() -> None:
+    open_to_all = {
+        (where.split("/")[1], rule["FromPort"])
+        for where, group in resources("AWS::EC2::SecurityGroup")
+        for rule in group.get("SecurityGroupIngress", [])
+    }
+    assert open_to_all == {("PublicBalancerSecurityGroup", 443), ("PublicBalancerSecurityGroup", 80)}
+    assert not [rule for _, rule in resources("AWS::EC2::SecurityGroupIngress") if "CidrIp" in rule]
+
+
+@named(resources("AWS::ElastiCache::ReplicationGroup"))
+def test_a_cache_speaks_tls_to_who_knows_a_token_that_no_template_has(properties: dict[str, Any]) -> None:
+    assert properties["TransitEncryptionEnabled"] is True
+    assert properties["TransitEncryptionMode"] == "required"
+    assert properties["AtRestEncryptionEnabled"] is True
+    assert properties["AuthToken"] == {"Sub": "{{resolve:secretsmanager:${Token}:SecretString:token}}"}
