@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which permissions each role has really used: the measure of what a role needs.
+"""Which permissions the services' own tasks have really used: the measure of what their roles need.
 
-Kept in ``permissions.json`` of the state folder: account to role to actions, as IAM names them, each since the sandbox
-was made. What AWS asks for beside the request itself, when a task is launched, is added to it: ``iam:PassRole`` and
-``ecs:TagResource``.
+Kept in ``permissions.json`` of the state folder: account to role to actions, as IAM names them, since the sandbox
+was made. What AWS asks for beside the request itself when a task is launched is added: ``iam:PassRole`` and
+``ecs:TagResource``. Sessions that tests, demonstrations and trials of access have of the same roles do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from sandbox.emulator.internals import find
 from sandbox.settings import Settings
 
 _EVALUATOR = "ministack.core.iam_evaluator"
-NEEDS = (f"{_EVALUATOR}.evaluate", "ministack.services.ecs._ACTION_MAP")
+_TASKS = "ministack.services.ecs._tasks"
+NEEDS = (f"{_EVALUATOR}.caller_arn", f"{_EVALUATOR}.evaluate", "ministack.services.ecs._ACTION_MAP", _TASKS)
 
 FILE = "permissions.json"
 
@@ -29,11 +30,12 @@ class Record:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._sessions: dict[str, bool] = {}  # by name, which is the task's id
         self._used: dict[str, dict[str, list[str]]] = json.loads(file.read_text()) if file.exists() else {}
 
     def note(self, principal: str, *actions: str) -> None:
-        account, role = role_of(principal)
-        if not role:
+        account, role, session = parts_of(principal)
+        if not role or not self._is_own_task(session):
             return
         with self._lock:
             known = self._used.setdefault(account, {}).setdefault(role, [])
@@ -41,6 +43,14 @@ class Record:
             if new:
                 known[:] = sorted([*known, *new])
                 self._write()
+
+    def _is_own_task(self, session: str) -> bool:
+        """Whether the session is that of a task, which has its task definition's own role."""
+        if session not in self._sessions:
+            tasks = (task for _, task in find(_TASKS).all_items() if task["taskArn"].endswith(f"/{session}"))
+            task = next(tasks, None)
+            self._sessions[session] = task is not None and not (task.get("overrides") or {}).get("taskRoleArn")
+        return self._sessions[session]
 
     def _write(self) -> None:
         draft = self._file.with_suffix(".new")
@@ -55,13 +65,12 @@ def install(settings: Settings) -> None:
     actions["RunTask"] = _noting_launch(actions["RunTask"], record)
 
 
-def role_of(principal: str) -> tuple[str, str]:
-    """Account and role of a session's or role's ARN; no role for anybody else."""
+def parts_of(principal: str) -> tuple[str, str, str]:
+    """Account, role and session's name of the ARN of a session; empty for anybody else."""
     parts = principal.split(":", 5)
     kind, _, name = parts[5].partition("/") if len(parts) == 6 else ("", "", "")
-    if kind == "assumed-role":
-        return parts[4], name.split("/")[0]
-    return (parts[4], name.rpartition("/")[2]) if kind == "role" else ("", "")
+    role, _, session = name.partition("/")
+    return (parts[4], role, session) if kind == "assumed-role" else ("", "", "")
 
 
 def _noting(shipped: Any, record: Record) -> Any:  # noqa: ANN401 - the emulator's own function

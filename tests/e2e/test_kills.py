@@ -8,9 +8,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+import requests
 
 from sandbox.journey.organisation import PREFIX, Organisation
 from sandbox.journey.person import Submission, upload, wait_for, wait_for_result
@@ -23,6 +24,7 @@ from tests.e2e.workings import Workings
 ACCOUNT = "camden"
 # A run that died is found within 20 seconds and retried within 15 more; then it starts like any other.
 PATIENCE = 300
+TERMINATE = "mutation ($run: String!) { terminateRun(runId: $run) { __typename } }"
 SERVICES = ("frontend", "code-server", "daemon")
 
 
@@ -50,6 +52,44 @@ def test_a_file_that_comes_while_the_database_is_stopped_is_not_lost(
     assert_processed_once(organisation, workings, sent)
 
 
+# Rights that nothing of the above uses, and what they are for.
+RESERVED = {
+    ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
+}
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "run"])
+def test_a_service_has_used_every_right_that_its_role_has_and_no_other(
+    settings: Settings, organisation: Organisation, workings: Workings, service: str
+) -> None:
+    """After the tests above, which have a file accepted, a run killed and, here, a file refused."""
+    if service == "run":
+        refused = upload(organisation.frontend(ACCOUNT), sample("header_ragged.csv"))
+        assert wait_for_result(refused, PATIENCE) == "rejected"
+    reserved = {action for name, action in RESERVED if name == service}
+    assert workings.used(service) | reserved == workings.allowed(service)
+    assert not workings.used(service) & reserved, "used, and so not in reserve"
+
+
+@pytest.mark.slow
+def test_the_webserver_stops_a_run_with_every_right_that_its_role_has(
+    settings: Settings, organisation: Organisation, workings: Workings
+) -> None:
+    with switched_on(settings, workings, "dagit"):
+        sent = under_way(organisation, workings)
+        ((run_id,),) = workings.query("SELECT run_id FROM runs WHERE status = 'STARTED'")
+        address = wait_for(lambda: webserver(settings), "the web interface to answer", PATIENCE)
+        answer = requests.post(
+            f"{address}/graphql",
+            json={"query": TERMINATE, "variables": {"run": run_id}},
+            headers={"Origin": address},
+            timeout=60,
+        )
+        assert answer.json()["data"]["terminateRun"]["__typename"] == "TerminateRunSuccess", answer.text
+        wait_for(lambda: "CANCELED" in workings.runs(sent), "the end of the run", PATIENCE)
+    assert workings.used("dagit") == workings.allowed("dagit")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("service", [*SERVICES, "run", "dagit"])
 def test_each_process_may_be_killed_while_a_file_is_under_way(
@@ -74,6 +114,19 @@ def test_nothing_is_lost_while_the_database_is_stopped_for_half_a_minute(
         assert_processed_once(organisation, workings, sent)
     for service in SERVICES:
         assert workings.processes(service)
+
+
+def webserver(settings: Settings) -> str | None:
+    """The address of the web interface, once it answers."""
+    ecs = client_of_root(settings, ACCOUNT, "ecs")
+    tasks = ecs.list_tasks(cluster=PREFIX, serviceName="dagit")["taskArns"]
+    described = ecs.describe_tasks(cluster=PREFIX, tasks=tasks)["tasks"] if tasks else []
+    details = [detail for task in described for part in task["attachments"] for detail in part["details"]]
+    for host in (detail["value"] for detail in details if detail["name"] == "privateIPv4Address"):
+        with suppress(requests.ConnectionError):
+            requests.get(f"http://{host}:3000/server_info", timeout=30).raise_for_status()
+            return f"http://{host}:3000"
+    return None
 
 
 def under_way(organisation: Organisation, workings: Workings) -> Submission:

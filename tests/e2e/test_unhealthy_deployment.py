@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +19,46 @@ import requests
 from sandbox.journey.organisation import Organisation
 from sandbox.journey.person import answers, upload, wait_for_result
 from sandbox.sessions import client_of_root
-from sandbox.settings import ROOT, Settings
+from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, sample
+from tests.e2e.layouts import with_changed_command, with_image
 
 UNHEALTHY, OTHERS = "croydon", ("camden", "sutton", "hub")
-LAYOUTS = ROOT / "build" / "images" / "layouts"
 CONTACT = "support@example.org"
 # It says what is wrong, a secret included that must not be shown, and ends.
 PROGRAM = "print('There is no setting CROSSING. password=hunter22', flush=True); import time; time.sleep(2); exit(3)"
 
 
+@dataclass(frozen=True)
+class Images:
+    folder: Path
+    digests: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The images' layouts, with a frontend that never becomes healthy."""
-    folder = tmp_path_factory.mktemp("images") / "layouts"
-    shutil.copytree(LAYOUTS, folder)
-    index = json.loads((folder / "frontend" / "index.json").read_text())
-    manifest = _blob(folder, index["manifests"][0])
-    configuration = _blob(folder, manifest["config"])
-    configuration["config"]["Cmd"] = ["python", "-c", PROGRAM]
-    manifest["config"] |= _store(folder, configuration)
-    index["manifests"][0] |= _store(folder, manifest)
-    (folder / "frontend" / "index.json").write_text(json.dumps(index))
-    return folder
+    folder = tmp_path_factory.mktemp("images")
+    broken = with_changed_command("files/frontend", json.dumps(["python", "-c", PROGRAM]), folder)
+    return Images(folder / "layouts", with_image("frontend", broken, folder / "layouts"))
 
 
 @pytest.fixture(scope="module")
-def inventory(layouts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inventory(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A change for every account, and that image for one."""
     environment = {"UPLOAD_ENDPOINT_URL": "{{ sandbox.browser_endpoint_url }}", "SUPPORT_CONTACT": CONTACT}
     hosts: dict[str, Any] = {name: {"la_services_frontend_environment": environment} for name in (UNHEALTHY, *OTHERS)}
-    hosts[UNHEALTHY]["platform_image_digests"] = {path.name: digest(path) for path in layouts.iterdir()}
+    hosts[UNHEALTHY]["platform_image_digests"] = images.digests
     path = tmp_path_factory.mktemp("inventory") / "hosts.yml"
     path.write_text(json.dumps({"all": {"hosts": hosts}}))
     return path
 
 
 def test_an_image_that_never_becomes_healthy_is_taken_back_and_explained_and_the_other_accounts_go_on(
-    settings: Settings, organisation: Organisation, playbook: Playbook, layouts: Path, inventory: Path
+    settings: Settings, organisation: Organisation, playbook: Playbook, images: Images, inventory: Path
 ) -> None:
     before = frontend(settings, UNHEALTHY)
-    pushed = playbook("images", "-e", f"platform_image_layouts={layouts}")
+    pushed = playbook("images", "-e", f"platform_image_layouts={images.folder}")
     assert pushed.returncode == 0, pushed.stdout[-4000:]
     with asked_all_the_while(organisation.frontend(UNHEALTHY)) as unanswered:
         run = playbook("site", "-i", str(inventory))
@@ -70,7 +68,7 @@ def test_an_image_that_never_becomes_healthy_is_taken_back_and_explained_and_the
     assert re.search(
         r"Service frontend failed 3 times, the last time with task [0-9a-f-]{32,36} of localgov-frontend:", said
     )
-    assert f"container frontend: exit code 3; image {digest(layouts / 'frontend')}" in said
+    assert f"container frontend: exit code 3; image {images.digests['frontend']}" in said
     assert "There is no setting CROSSING. password=********" in said
     assert "The stack localgov-services is back as it was before" in said
 
@@ -147,22 +145,3 @@ def asked_all_the_while(frontend: str) -> Iterator[list[str]]:
     finally:
         over.set()
         thread.join()
-
-
-def digest(layout: Path) -> str:
-    found: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
-    return found
-
-
-def _blob(folder: Path, descriptor: dict[str, Any]) -> dict[str, Any]:
-    blobs = folder / "frontend" / "blobs"
-    content: dict[str, Any] = json.loads((blobs / descriptor["digest"].replace(":", "/")).read_text())
-    return content
-
-
-def _store(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Write a blob. What its descriptor says of it."""
-    data = json.dumps(content).encode()
-    name = hashlib.sha256(data).hexdigest()
-    (folder / "frontend" / "blobs" / "sha256" / name).write_bytes(data)
-    return {"digest": f"sha256:{name}", "size": len(data)}

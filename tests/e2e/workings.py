@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import psycopg2
 
+from sandbox.emulator import used_permissions
 from sandbox.journey.organisation import PREFIX
 from sandbox.journey.person import Submission
 from sandbox.processes import ProcessIdentity, is_alive
@@ -52,6 +53,18 @@ class Workings:
         with closing(self._connection()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall()
+
+    def used(self, service: str) -> set[str]:
+        """The actions that the service's own tasks have used, by the sandbox's record."""
+        record = json.loads((self.settings.state / used_permissions.FILE).read_text())
+        return set(record[self.settings.accounts[self.account].id].get(f"{PREFIX}-{service}-task", []))
+
+    def allowed(self, service: str) -> set[str]:
+        """The actions that the deployed role of the service allows."""
+        iam = client_of_root(self.settings, self.account, "iam")
+        policy = iam.get_role_policy(RoleName=f"{PREFIX}-{service}-task", PolicyName="declared")["PolicyDocument"]
+        actions = [statement["Action"] for statement in policy["Statement"]]
+        return {action for entry in actions for action in (entry if isinstance(entry, list) else [entry])}
 
     def versions(self, kind: str, key: str) -> list[str]:
         """The ETags of all versions of an object; `kind` is data-store, workspace or shared."""
