@@ -32,8 +32,10 @@ _STOP_SECONDS = 120
 
 def hosted(services: Declaration, locations: dict[str, Service], prefix: str) -> Declaration:
     """The declaration with the services of its code locations, and with the arrows to them."""
+    if not locations:
+        return services
     found: Declaration = {name: {key: service[key] for key in service} for name, service in services.items()}
-    for name, location in (locations or {}).items():
+    for name, location in locations.items():
         _check(name, location, found)
         code, run = f"{name}_code", f"{name}_run"
         found[code] = _code_server(name, location, prefix)
@@ -45,12 +47,9 @@ def hosted(services: Declaration, locations: dict[str, Service], prefix: str) ->
             ("dagit", "follows", run),
         ):
             found[service][arrow] = [*(found[service].get(arrow) or []), target]
-    if locations:
-        for service in ("daemon", "dagit"):
-            found[service]["environment"] = {
-                **(found[service].get("environment") or {}),
-                "HOSTED_CODE_LOCATIONS": ",".join(locations),
-            }
+    for service in ("daemon", "dagit"):
+        environment = found[service].get("environment") or {}
+        found[service]["environment"] = {**environment, "HOSTED_CODE_LOCATIONS": ",".join(locations)}
     return found
 
 
