@@ -174,7 +174,9 @@ ARGUMENTS: dict[str, Any] = {
     "tasks_per_service": {"type": "int", "default": 1},
     "log_lines": {"type": "int", "default": 10},
 }
-_TASKS_AT_ONCE, _SERVICES_AT_ONCE = 100, 10  # as many as ECS describes in one call
+# As many as ECS describes in one call.
+_TASKS_AT_ONCE = 100
+_SERVICES_AT_ONCE = 10
 
 
 def parsed(since: str | None) -> datetime | None:
