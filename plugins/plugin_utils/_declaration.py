@@ -208,7 +208,8 @@ def launch_statements(name: str, services: Declaration, prefix: str) -> list[Sta
     families = [f"{prefix}-{task.replace('_', '-')}" for task in launched]
     return [
         *(_start_statements(families, prefix) if families else []),
-        *_follow_statements([task.replace("_", "-") for task in followed], prefix),
+        *_follow_statements(prefix),
+        *(_log_statements([task.replace("_", "-") for task in launched], prefix) if launched else []),
     ]
 
 
@@ -245,7 +246,7 @@ def _start_statements(families: list[str], prefix: str) -> list[Statement]:
     ]
 
 
-def _follow_statements(tasks: list[str], prefix: str) -> list[Statement]:
+def _follow_statements(prefix: str) -> list[Statement]:
     return [
         {
             "Sid": "FollowAndStopLaunchedTasks",
@@ -260,6 +261,12 @@ def _follow_statements(tasks: list[str], prefix: str) -> list[Statement]:
             "Action": "ecs:DescribeTaskDefinition",
             "Resource": "*",
         },
+    ]
+
+
+def _log_statements(tasks: list[str], prefix: str) -> list[Statement]:
+    """Who launches a task is told why it failed; who only follows it never asks."""
+    return [
         {
             "Sid": "ReadLogsOfFailedLaunches",
             "Effect": "Allow",

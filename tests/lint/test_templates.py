@@ -101,8 +101,10 @@ def test_a_container_has_time_to_stop(properties: dict[str, Any]) -> None:
 def test_a_service_returns_to_its_last_state_when_its_tasks_do_not_come_up(properties: dict[str, Any]) -> None:
     deployment = properties["DeploymentConfiguration"]
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
-    # One at a time: never two daemons. What is behind a load balancer overlaps instead.
-    assert deployment["MaximumPercent"] == (200 if properties["LoadBalancers"] else 100)
+    # Where two would disagree there is one at a time; elsewhere the old one serves until the new one is healthy.
+    alone = properties["ServiceName"] in ("daemon", "code-server", "census-code")
+    shares = (deployment["MaximumPercent"], deployment["MinimumHealthyPercent"])
+    assert shares == ((100, 0) if alone else (200, 100))
     tasks = {where.split("/")[1]: task for where, task in TASKS}
     (container,) = (one for one in containers(tasks[properties["TaskDefinition"]["Ref"]]) if one["Essential"])
     assert container["HealthCheck"]["Command"][0] == "CMD"
@@ -138,16 +140,28 @@ def test_each_statement_on_every_resource_is_listed_with_its_reason_and_nothing_
     assert {statement["Sid"] for _, statement in statements() if "*" in each(statement["Resource"])} == listed
 
 
-@named(resources("AWS::RDS::DBInstance"))
-def test_a_database_is_encrypted_backed_up_private_and_not_removed_by_accident(properties: dict[str, Any]) -> None:
-    assert properties["StorageEncrypted"] is True
+INSTANCES, CLUSTERS = resources("AWS::RDS::DBInstance"), resources("AWS::RDS::DBCluster")
+# What keeps data: an instance of its own, or a cluster whose instances hold none.
+DATABASES = [entry for entry in INSTANCES if "DBClusterIdentifier" not in entry[1]] + CLUSTERS
+
+
+@named(DATABASES)
+def test_a_database_is_encrypted_backed_up_and_not_removed_by_accident(properties: dict[str, Any]) -> None:
+    # A restored one is as its snapshot is, which was taken of an encrypted one.
+    assert properties["StorageEncrypted"] == {"If": ["IsRestored", {"Ref": "AWS::NoValue"}, True]}
     assert properties["BackupRetentionPeriod"] > 0
-    assert properties["PubliclyAccessible"] is False
     assert properties["DeletionProtection"] is True
     assert properties["ManageMasterUserPassword"] is True
 
 
-@named(resources("AWS::RDS::DBParameterGroup"))
+@named(INSTANCES)
+def test_a_database_server_is_private_and_kept_up_to_date(properties: dict[str, Any]) -> None:
+    assert properties["PubliclyAccessible"] is False
+    assert properties["AutoMinorVersionUpgrade"] is True
+    assert properties["CACertificateIdentifier"] == "rds-ca-rsa2048-g1"
+
+
+@named(resources("AWS::RDS::DBParameterGroup") + resources("AWS::RDS::DBClusterParameterGroup"))
 def test_a_database_takes_no_connection_without_tls(properties: dict[str, Any]) -> None:
     assert properties["Parameters"]["rds.force_ssl"] == "1"
 
@@ -168,10 +182,8 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         for container in containers(task)
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
-    assert having == [
-        ("services/DaemonTaskDefinition", "init", False),
-        ("services_balanced/DaemonTaskDefinition", "init", False),
-    ]
+    variants = ("services", "services_balanced", "services_hosted")
+    assert having == [(f"{name}/DaemonTaskDefinition", "init", False) for name in variants]
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=[path.stem for path in TEMPLATES])

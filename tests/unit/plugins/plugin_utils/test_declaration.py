@@ -112,7 +112,7 @@ def test_only_a_service_that_asks_for_versions_may_list_them() -> None:
 def test_a_follower_may_look_at_tasks_and_stop_them_but_start_none_and_pass_no_role() -> None:
     services = SERVICES | {"dagit": {"follows": ["run"]}}
     actions = [action for s in declaration.launch_statements("dagit", services, "localgov") for action in [s["Action"]]]
-    assert actions == [["ecs:DescribeTasks", "ecs:StopTask"], "ecs:DescribeTaskDefinition", "logs:GetLogEvents"]
+    assert actions == [["ecs:DescribeTasks", "ecs:StopTask"], "ecs:DescribeTaskDefinition"]
 
 
 def test_deleting_is_a_right_of_its_own() -> None:
