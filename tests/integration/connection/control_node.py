@@ -76,6 +76,15 @@ class ControlNode:
     def session_directories(self) -> list[Path]:
         return list((self.home / ".ansible").glob("tmp/*/aws-account-sessions.*"))
 
+    def processes(self) -> list[Path]:
+        """All processes that work in this control node's folder, as runs and their modules do."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended in between
+                if (process / "cwd").samefile(self.home):
+                    found.append(process)
+        return found
+
     def written(self) -> dict[Path, str]:
         """All files of this control node that came into being after its start, with their content."""
         given = {self.home / "operator.ini", self.home / "inventory.yml"}
