@@ -6,14 +6,20 @@ from __future__ import annotations
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.localgov.platform.plugins.plugin_utils._warm_python import WarmPython, module_command
+from ansible_collections.localgov.platform.plugins.plugin_utils._warm_python import (
+    WarmPython,
+    WarmRunLostError,
+    module_command,
+)
 
 from tests.conftest import ROOT
 from tests.unit.plugins.plugin_utils.payloads import payload, program
@@ -182,6 +188,46 @@ def test_a_python_that_cannot_be_warmed_is_tried_once_and_then_left(tmp_path: Pa
     finally:
         os.chdir(ROOT)
     assert (tmp_path / "tried").read_text(encoding="utf-8") == "tried\n"
+
+
+def test_without_a_kernel_that_tells_the_end_of_the_run_each_module_has_a_process_of_its_own(
+    warm: WarmPython, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = module_command(COMMAND, program(""))
+    assert found is not None
+    monkeypatch.delattr(os, "pidfd_open")
+    assert warm.run(found, program(""), dict(os.environ)) is None
+
+
+def test_where_warnings_are_asked_for_each_module_has_a_process_of_its_own(tmp_path: Path) -> None:
+    found = module_command(COMMAND, program(""))
+    assert found is not None
+    fresh = WarmPython(tmp_path / "warm", SHELL, sys.executable, ROOTS)
+    assert fresh.run(found, program(""), {**os.environ, "PYTHONWARNINGS": "default"}) is None
+
+
+def test_a_server_that_is_killed_is_said_by_those_who_run_and_done_without_by_those_to_come(tmp_path: Path) -> None:
+    fresh = WarmPython(tmp_path / "warm", SHELL, sys.executable, ROOTS)
+    server = server_of(fresh, dict(os.environ))
+    begun, may_end = tmp_path / "begun", tmp_path / "may-end"
+    waiting = program(
+        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+        f"while not pathlib.Path({str(may_end)!r}).exists(): time.sleep(0.01)\n"
+    )
+
+    def kill_server() -> None:
+        wait_for(begun.exists, "the module")
+        os.kill(server, signal.SIGKILL)
+        may_end.touch()
+
+    killer = threading.Thread(target=kill_server)
+    killer.start()
+    with pytest.raises(WarmRunLostError):
+        run_warm(fresh, waiting, dict(os.environ))
+    killer.join(30)
+    found = module_command(COMMAND, program(""))
+    assert found is not None
+    assert fresh.run(found, program(""), dict(os.environ)) is None
 
 
 def test_nothing_is_carried_from_one_module_to_the_next(warm: WarmPython) -> None:
