@@ -25,6 +25,7 @@ from sandbox.emulator import (
     network_types,
     organisation,
     repositories,
+    schedules,
     seed,
     self_test,
     sessions,
@@ -45,6 +46,7 @@ CHANGES = (
     task_permissions,
     audit_trails,
     audit_history,
+    schedules,
 )
 # These wrap what the changes and the task runtime have put in place.
 LAST_CHANGES = (stack_permissions,)
