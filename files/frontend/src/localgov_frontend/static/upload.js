@@ -47,6 +47,8 @@ function showProgress(sent, total) {
   find("bar").value = percent;
   find("progress-text").textContent =
     `${percent}% of ${megabytes(total)}` + (sent < total ? "" : ". Waiting for the data store");
+  // All of it has arrived: it is too late to cancel, and nobody shall be told that nothing is kept.
+  find("cancel").hidden = sent === total;
   // Read out at each quarter only, not at each of a hundred steps.
   if (find("trouble").hidden) announce(`${25 * Math.floor(percent / 25)}% uploaded`);
 }
