@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Sends the file from the browser to S3 and shows how far it is. Without this script the form does the same, unseen.
+import { formToken } from "/static/form_token.js";
+
 const MEGABYTE = 1024 * 1024;
 const find = (id) => document.getElementById(id);
 const form = find("upload");
@@ -57,7 +59,7 @@ async function startSubmission() {
   try {
     answer = await fetch("/submissions", {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...formToken() },
       body: JSON.stringify({ dataset: form.dataset.dataset, year: form.dataset.year }),
     });
   } catch {
