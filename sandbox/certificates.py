@@ -37,7 +37,7 @@ def ensure(settings: Settings) -> bool:
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _authority(authority_key)
     server_key = ec.generate_private_key(ec.SECP256R1())
-    server = _server(server_key, authority, authority_key)
+    server = _server(server_key, authority, authority_key, _names(settings))
     _write(settings.server_key, _private_pem(server_key), 0o600)
     # The emulator hands this file to Lambda functions as their trust store too: it carries the authority as well.
     _write(settings.server_certificate, _pem(server) + _pem(authority), 0o644)
@@ -53,7 +53,10 @@ def _is_usable(settings: Settings) -> bool:
         certificates = [x509.load_pem_x509_certificate(path.read_bytes()) for path in paths[:2]]
         certificates[1].verify_directly_issued_by(certificates[0])
         serialization.load_pem_private_key(settings.server_key.read_bytes(), password=None)
-    except (ValueError, TypeError, x509.InvalidVersion):
+        alternatives = certificates[1].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, x509.InvalidVersion, x509.ExtensionNotFound):
+        return False
+    if list(alternatives) != _names(settings):  # made for another task network
         return False
     renewal = datetime.datetime.now(datetime.UTC) + _RENEWAL
     return all(certificate.not_valid_after_utc > renewal for certificate in certificates)
@@ -87,13 +90,22 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
+def _names(settings: Settings) -> list[x509.GeneralName]:
+    """This machine, and the sandbox's own addresses, where load balancers listen."""
+    own = ipaddress.ip_network(f"{settings.task_network}.0.0/24")
+    return [*_NAMES, *(x509.IPAddress(address) for address in own.hosts())]
+
+
 def _server(
-    key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+    names: list[x509.GeneralName],
 ) -> x509.Certificate:
     return (
         _builder(_name("localgov sandbox"), authority.subject, key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())

@@ -23,7 +23,6 @@ from typing import Any
 
 from sandbox import certificates, people, processes, runtime
 from sandbox.emulator import gateway, launcher
-from sandbox.runtime.addresses import Addresses
 from sandbox.settings import Settings, SettingsError, remember
 
 _START_SECONDS = 60
@@ -63,9 +62,8 @@ def start(settings: Settings) -> Started:
         certificates.ensure(settings)
         remember(settings)
         people.make(settings)
-        frontends = _keep_addresses_of_frontends(settings)
         seeded = _launch(settings)
-        _describe(settings, seeded, frontends)
+        _describe(settings, seeded)
     return Started(was_running=False, seconds=time.monotonic() - began, lost=lost)
 
 
@@ -192,20 +190,7 @@ def _keep_previous_log(log: Path) -> None:
         log.replace(log.with_suffix(".previous.log"))
 
 
-def _keep_addresses_of_frontends(settings: Settings) -> dict[str, str]:
-    """Where each account's frontend will be, which its sign-in has to know before it is deployed.
-
-    Only while the emulator does not run, which keeps the same file.
-    """
-    addresses = Addresses(settings.state / "addresses.json", settings.task_network)
-    return {
-        account.name: addresses.of(f"{account.id}/{settings.region}/localgov/service/frontend")
-        for account in settings.accounts.values()
-        if account.unit
-    }
-
-
-def _describe(settings: Settings, seeded: dict[str, Any], frontends: dict[str, str]) -> None:
+def _describe(settings: Settings, seeded: dict[str, Any]) -> None:
     description = {
         "endpoint_url": settings.endpoint_url,
         "browser_endpoint_url": settings.browser_endpoint_url,
@@ -217,7 +202,6 @@ def _describe(settings: Settings, seeded: dict[str, Any], frontends: dict[str, s
         "organisational_unit_path": seeded["organisational_unit_path"],
         "accounts": {account.name: {"id": account.id, "unit": account.unit} for account in settings.accounts.values()},
         "task_network": f"{settings.task_network}.0.0/16",
-        "frontends": frontends,
     }
     # Whole or not at all: inventories read this file at any time.
     temporary = settings.description.with_suffix(".new")

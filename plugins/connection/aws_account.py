@@ -122,6 +122,29 @@ options:
       - name: ansible_aws_account_ca_bundle
     env:
       - name: LOCALGOV_AWS_ACCOUNT_CA_BUNDLE
+  warm:
+    description:
+      - Whether modules are run by forks of one Python, which is started once per run and has boto3 loaded, instead of
+        by a Python of their own each. That takes a small part of the time, and gives the same results.
+      - "A module has to itself, as without it: its process and process group, its environment, standard streams,
+        signals, working directory and limits, all that it loads or changes in memory, and the code of its payload,
+        which is run anew each time. Modules of one run share: the version of boto3 and of the standard library
+        that was found at the start, the seed of Python's hashes, and the layout of the memory."
+      - The Python that waits never reads what a module is given, neither parameters nor the session, and has none of
+        the operator's environment but what shapes a process, such as the locale. It is reached through the
+        directory of the run, by its owner only, and ends with the run, even if the run is killed.
+      - A module ends with what waits for it. One that outlives its C(timeout), or whose run is killed, is terminated;
+        without O(warm) it would go on.
+      - "What it could not do alike it leaves to a process of its own, without a word: asynchronous tasks, commands,
+        another interpreter than that of Ansible, modules that are not in Python or not pipelined, and
+        tasks whose C(environment) sets what Python or the C library read at their start (E(LD_PRELOAD), E(TZ),
+        E(LC_ALL), E(PYTHONPATH) and the like). Where the kernel is not Linux 5.3 or later, everything."
+    type: bool
+    default: true
+    vars:
+      - name: ansible_aws_account_warm
+    env:
+      - name: LOCALGOV_AWS_ACCOUNT_WARM
   pipelining:
     description:
       - Whether modules are handed to Python directly, instead of through a file.
@@ -198,11 +221,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import ansible
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleOptionsError
 from ansible.plugins.become import BecomeBase
 from ansible.plugins.connection import ensure_connect
 from ansible.plugins.connection.local import Connection as LocalConnection
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.utils.display import Display
 from ansible_collections.localgov.platform.plugins.plugin_utils._aws_session import AwsSession, SessionProvider
 from ansible_collections.localgov.platform.plugins.plugin_utils._module_environment import module_environment
@@ -213,6 +238,11 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._session_request
     InvalidRequestError,
     SessionRequest,
     session_request,
+)
+from ansible_collections.localgov.platform.plugins.plugin_utils._warm_python import (
+    WarmPython,
+    WarmRunLostError,
+    module_command,
 )
 
 display = Display()
@@ -281,14 +311,35 @@ class Connection(LocalConnection):  # type: ignore[misc]  # ansible-core has no 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         request, session = self._session()
         display.vvv(f"EXEC {cmd}", host=self._play_context.remote_addr)
-        completed = subprocess.run(
-            [constants.DEFAULT_EXECUTABLE.split()[0], "-c", cmd],
+        environment = module_environment(os.environ, session, request)
+        completed = self._run_warm(cmd, in_data, environment) or subprocess.run(
+            [_executable(), "-c", cmd],
             input=in_data or b"",
             capture_output=True,
-            env=module_environment(os.environ, session, request),
+            env=environment,
             check=False,
         )
         return completed.returncode, _masked(completed.stdout, session), _masked(completed.stderr, session)
+
+    def _run_warm(
+        self, cmd: str, in_data: bytes | None, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[bytes] | None:
+        """What came of the module in the warm Python; None for all that has to be run in a process of its own."""
+        command = module_command(cmd, in_data) if self.get_option("warm") else None
+        if command is None or in_data is None:
+            return None
+        directory = run_directory(Path(constants.DEFAULT_LOCAL_TMP)) / "warm"
+        warm = WarmPython(directory, _executable(), _python_without_blanks(), _roots_of_module_code())
+        try:
+            completed = warm.run(command, in_data, environment)
+        except WarmRunLostError:
+            raise AnsibleConnectionFailure(
+                f"{self._request().label}: the warm Python of this run ended while a module ran; what the module did "
+                "until then is not known. Look what ended it (memory?), and run the play again; with "
+                "ansible_aws_account_warm: false each module has a process of its own."
+            ) from None
+        display.vvv("RUN WARM" if completed else "RUN COLD", host=self._play_context.remote_addr)
+        return completed
 
     def reset(self) -> None:
         """Discards the account's session: the next task gets a new one."""
@@ -342,6 +393,15 @@ class Connection(LocalConnection):  # type: ignore[misc]  # ansible-core has no 
     @staticmethod
     def _provider() -> SessionProvider:
         return SessionProvider(RunCache(run_directory(Path(constants.DEFAULT_LOCAL_TMP))))
+
+
+def _executable() -> str:
+    return str(constants.DEFAULT_EXECUTABLE.split()[0])
+
+
+def _roots_of_module_code() -> list[str]:
+    """The folders in which `ansible` and `ansible_collections` lie, from which Ansible packs a module's payload."""
+    return [str(Path(ansible.__file__).parent.parent), *AnsibleCollectionConfig.collection_paths]
 
 
 def _python_without_blanks() -> str:

@@ -27,9 +27,10 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(tables), one for each C(owner), with its C(places), those C(let_in) (C(principal), and C(cells) with what
-      was C(allowed) and whether there was a C(surprise)), and the names of those C(shut_out).
-    - C(surprises), all of them; C(counts); and C(lines), the same as text.
+    - C(tables), one for each C(owner), with its C(places), those C(let_in) and those C(shut_out). Each has its
+      C(principal), C(cells) with what was C(allowed) and whether there was a C(surprise), and C(groups) of trials at
+      one place that ended alike, with C(actions), C(expected), C(because), C(outcome) and C(reason).
+    - C(surprises), all of them; C(counts); and C(lines), a table for the terminal with the surprises below it.
   type: dict
 """
 

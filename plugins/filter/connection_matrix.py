@@ -10,7 +10,8 @@ version_added: 0.1.0
 short_description: Who may open a connection to whom
 description:
   - Lays every service of a declaration against every party of its network, with the port on which it may open a
-    connection. Beside the declared arrows, these are the ways out that the service's tier has.
+    connection. Beside the declared arrows, these are the ways out that the service's tier has, and the way in
+    by public balancers, from C(world). Two ports stand as a list.
 positional: _input
 options:
   _input:
@@ -22,6 +23,10 @@ options:
     type: str
     choices: [endpoints, nat, none]
     default: endpoints
+  balancers:
+    description: The account's load balancers, as O(localgov.platform.la_services#role:main:la_services_balancers).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -53,10 +58,14 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.localgov.platform.plugins.plugin_utils import _connection_matrix, _declaration
 
 
-def connection_matrix(services: _declaration.Declaration, egress: str = "endpoints") -> _connection_matrix.Matrix:
+def connection_matrix(
+    services: _declaration.Declaration,
+    egress: str = "endpoints",
+    balancers: dict[str, dict[str, Any]] | None = None,
+) -> _connection_matrix.Matrix:
     """See `_connection_matrix.connection_matrix`; a faulty declaration becomes Ansible's own filter error."""
     try:
-        return _connection_matrix.connection_matrix(services, egress)
+        return _connection_matrix.connection_matrix(services, egress, balancers)
     except _declaration.DeclarationError as error:
         # Without the cause, whose text Ansible would print once more.
         raise AnsibleFilterError(str(error)) from None

@@ -10,12 +10,17 @@ version_added: 0.1.0
 short_description: The connections that a declaration of services asks for
 description:
   - Turns the C(connects_to) arrows of a declaration into a flat list, from which security-group rules are made.
+  - A service behind an internal balancer is reached through the balancer; each balancer reaches those behind it.
 positional: _input
 options:
   _input:
     description: The declaration, a mapping of service names to their settings.
     type: dict
     required: true
+  balancers:
+    description: The account's load balancers, as O(localgov.platform.la_services#role:main:la_services_balancers).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -39,13 +44,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.localgov.platform.plugins.plugin_utils import _declaration
+from ansible_collections.localgov.platform.plugins.plugin_utils import _balancers, _declaration
 
 
-def service_connections(services: _declaration.Declaration) -> list[_declaration.Connection]:
-    """See `_declaration.connections`; a faulty declaration becomes Ansible's own filter error."""
+def service_connections(
+    services: _declaration.Declaration, balancers: dict[str, dict[str, Any]] | None = None
+) -> list[_declaration.Connection]:
+    """See `_balancers.connections`; a faulty declaration becomes Ansible's own filter error."""
     try:
-        return _declaration.connections(services)
+        return _balancers.connections(services, balancers or {})
     except _declaration.DeclarationError as error:
         raise AnsibleFilterError(str(error)) from error
 

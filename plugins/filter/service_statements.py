@@ -25,6 +25,12 @@ options:
     description: Location names to a bucket, or to a mapping of hosts to buckets. Empty where the account has none.
     type: dict
     required: true
+  keys:
+    description:
+      - Buckets that encrypt by a KMS key of their account's own, to the ARN of the key. C(key/*) at its end stands for
+        whichever it is.
+    type: dict
+    default: {}
   prefix:
     description: The platform's name prefix.
     type: str
@@ -58,10 +64,12 @@ def service_statements(
     service: str,
     locations: _declaration.Locations,
     prefix: str = "localgov",
+    keys: dict[str, str] | None = None,
 ) -> list[_declaration.Statement]:
     """See `_declaration`; a faulty declaration becomes Ansible's own filter error."""
     try:
         storage = _declaration.storage_statements(services[service], locations)
+        storage += _declaration.key_statements(services[service], locations, keys or {})
         return storage + _declaration.launch_statements(service, services, prefix)
     except _declaration.DeclarationError as error:
         raise AnsibleFilterError(f"service '{service}': {error}") from error

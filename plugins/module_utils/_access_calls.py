@@ -73,6 +73,7 @@ def _explained(error: ClientError, what: str, permission: str) -> RefusedError:
     text = f"{what}: {code}: {message_of(error).rstrip('.')}."
     if code in _NOT_THERE:
         return NotThereError(f"{text} Make it first, or correct its name.")
-    if "AccessDenied" in code and permission:
-        return RefusedError(f"{text} This task's identity needs {permission}, with nothing denying it.")
-    return RefusedError(text)
+    if "AccessDenied" in code:
+        needed = permission or "permission for that call"
+        return RefusedError(f"{text} This task's identity needs {needed}, with nothing denying it.")
+    return RefusedError(f"{text} Unless it passes by itself, put right what AWS names here, then run this again.")

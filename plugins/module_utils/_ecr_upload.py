@@ -11,11 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 with suppress(ImportError):  # AnsibleAWSModule says so
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from ansible_collections.localgov.platform.plugins.module_utils._oci_layout import Blob, Manifest
 
+# The tag of a repository, not of an image: those are immutable.
+CURRENT = "current-digest"
 _ATTEMPTS = 3  # for one blob
 _DIGESTS_AT_ONCE = 100  # as ECR limits BatchCheckLayerAvailability
 # The upload is not what we believe it is, or has expired: it can only be begun again.
@@ -34,11 +36,28 @@ class Repository:
     registry_id: str
     name: str
     uri: str
+    arn: str = ""
 
     def call(self, operation: str, **parameters: object) -> dict[str, Any]:
         where = {"registryId": self.registry_id, "repositoryName": self.name}
         answer: dict[str, Any] = _call(self.client, operation, **where, **parameters)
         return answer
+
+
+def failure(doing: str, reason: Exception, account: str, region: str, permissions: str) -> str:
+    """What could not be done, where, and after a refusal what the session needs."""
+    text = f"Cannot {doing} in account {account or 'unknown'}, region {region}"
+    if isinstance(reason, ClientError) and "AccessDenied" in _code(reason):
+        return f"{text}: this task's identity needs {permissions} on the repository, with nothing denying it"
+    return text
+
+
+def account_of(client: Any) -> str:  # noqa: ANN401 - boto3's, for STS
+    """The account of the session, for an error's text; empty where even that cannot be learned."""
+    try:
+        return str(client.get_caller_identity()["Account"])
+    except (ClientError, BotoCoreError):
+        return ""
 
 
 def find_repository(client: Any, name: str, registry_id: str | None) -> Repository | None:  # noqa: ANN401
@@ -51,7 +70,7 @@ def find_repository(client: Any, name: str, registry_id: str | None) -> Reposito
             return None
         raise
     found = answer["repositories"][0]
-    return Repository(client, found["registryId"], name, found["repositoryUri"])
+    return Repository(client, found["registryId"], name, found["repositoryUri"], found["repositoryArn"])
 
 
 def image(repository: Repository, **wanted: str) -> dict[str, Any] | None:
@@ -74,6 +93,17 @@ def images(repository: Repository) -> list[dict[str, Any]]:
         if not answer.get("nextToken"):
             return sorted(found, key=lambda detail: detail["imagePushedAt"], reverse=True)
         parameters["nextToken"] = answer["nextToken"]
+
+
+def current_digest(repository: Repository) -> str | None:
+    """Which image of the repository was recorded as the one that is run. The last one pushed may be another."""
+    found = _call(repository.client, "list_tags_for_resource", resourceArn=repository.arn).get("tags") or []
+    return next((str(tag["Value"]) for tag in found if tag["Key"] == CURRENT), None)
+
+
+def record_current(repository: Repository, digest: str) -> None:
+    tag = {"Key": CURRENT, "Value": digest}
+    _call(repository.client, "tag_resource", resourceArn=repository.arn, tags=[tag])
 
 
 def missing_blobs(repository: Repository, blobs: Iterable[Blob]) -> list[Blob]:
@@ -105,7 +135,11 @@ def upload(repository: Repository, blob: Blob, opened: Callable[[], IO[bytes]]) 
             broken = reason
         else:
             return
-    raise UploadError(f"The upload of {blob.digest} to {repository.uri} broke {_ATTEMPTS} times: {broken}") from broken
+    raise UploadError(
+        f"The upload of {blob.digest} to {repository.uri} broke {_ATTEMPTS} times: {broken}. Run this again, which "
+        "sends only what the repository does not have; if it breaks again, look whether somebody else pushes the same "
+        "image, and at the connection to ECR."
+    ) from broken
 
 
 def put(repository: Repository, manifest: Manifest, tag: str | None = None) -> None:
@@ -120,6 +154,12 @@ def put(repository: Repository, manifest: Manifest, tag: str | None = None) -> N
             **tagged,
         )
     except ClientError as reason:
+        if _code(reason) == "ImageTagAlreadyExistsException":
+            raise UploadError(
+                f"While {manifest.digest} was pushed, somebody gave its tag {tag} of {repository.uri} to another image."
+                " Tags are immutable: run this again, with another tag, or without one, which takes one from the "
+                "content."
+            ) from reason
         if _code(reason) != "ImageAlreadyExistsException":
             raise
 

@@ -116,7 +116,10 @@ def open_layout(path: Path) -> Iterator[Layout]:
             _check_version(layout)
             yield layout
     except (tarfile.TarError, EOFError) as reason:
-        raise LayoutError(f"{path} is neither a folder nor an uncompressed tar archive: {reason}.") from reason
+        raise LayoutError(
+            f"{path} is neither a folder nor an uncompressed tar archive: {reason}. Build the image "
+            "again, without compressing the archive."
+        ) from reason
     except OSError as reason:
         raise LayoutError(
             f"Cannot read the image layout {path}: {reason.strerror or reason}. Build the image first."
@@ -160,7 +163,10 @@ def blob_name(digest: str) -> str:
 def _check_version(layout: Layout) -> None:
     version = _document(layout, "oci-layout").get("imageLayoutVersion")
     if version != "1.0.0":
-        raise LayoutError(f"{layout.where('oci-layout')} is of version {version!r}; only 1.0.0 is known.")
+        raise LayoutError(
+            f"{layout.where('oci-layout')} is of version {version!r}; only 1.0.0 is known. Build the image again, "
+            "with an engine that writes that version."
+        )
 
 
 def _manifests(layout: Layout, entry: dict[str, Any], platform: str | None, depth: int = 0) -> list[Manifest]:
@@ -174,14 +180,20 @@ def _manifests(layout: Layout, entry: dict[str, Any], platform: str | None, dept
     media_type = str(document.get("mediaType") or blob.media_type)
     if media_type in _INDEX_TYPES:
         if depth == _DEEPEST_INDEX:
-            raise LayoutError(f"{layout.where(name)} is an index within more than {_DEEPEST_INDEX} others.")
+            raise LayoutError(
+                f"{layout.where(name)} is an index within more than {_DEEPEST_INDEX} others, which no engine writes. "
+                "Build the image again, or name one platform."
+            )
         entries = _entries(layout, name, document)
         if platform:
             return _manifests(layout, _of_platform(layout, name, entries, platform), platform, depth + 1)
         members = [found for member in entries for found in _manifests(layout, member, None, depth + 1)]
         return [*members, Manifest(blob.digest, media_type, content)]
     if media_type not in _MANIFEST_TYPES:
-        raise LayoutError(f"{layout.where(name)} is a {media_type}, not an image's manifest.")
+        raise LayoutError(
+            f"{layout.where(name)} is a {media_type}, not an image's manifest. Build an image; other artefacts are not "
+            "pushed."
+        )
     return [Manifest(blob.digest, media_type, content, _referred(layout, name, document))]
 
 
@@ -214,7 +226,10 @@ def _check_platform(layout: Layout, manifest: Manifest, platform: str) -> None:
     # Many configurations leave out the variant that the index has named.
     names = _platform_names({"variant": "/".join(platform.split("/")[2:]), **document})
     if platform not in names:
-        raise LayoutError(f"The image in {layout.path} is for {min(names, key=len)}, not for {platform}.")
+        raise LayoutError(
+            f"The image in {layout.path} is for {min(names, key=len)}, not for {platform}. Build it for that platform, "
+            "or name the one that it is for."
+        )
 
 
 def _entries(layout: Layout, name: str, document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -227,7 +242,9 @@ def _entries(layout: Layout, name: str, document: dict[str, Any]) -> list[dict[s
 def _blob(layout: Layout, entry: object) -> Blob:
     digest, size = (entry.get("digest"), entry.get("size")) if isinstance(entry, dict) else (None, None)
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not isinstance(size, int):
-        raise LayoutError(f"{layout.path} refers to {entry!r}, which is no SHA-256 digest with a size.")
+        raise LayoutError(
+            f"{layout.path} refers to {entry!r}, which is no SHA-256 digest with a size. Build the image again."
+        )
     return Blob(digest, size, str(entry.get("mediaType", "")) if isinstance(entry, dict) else "")
 
 

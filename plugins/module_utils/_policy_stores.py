@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
     Resource,
     resource_of,
 )
+from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import older_sessions_denied
 
 # A client of boto3 in the wrapper of amazon.aws that takes aws_retry; neither has type stubs.
 Client = Any
@@ -153,6 +155,36 @@ _KEY_OF_AWS = (
 )
 
 
+def keys_with(client: Client, bucket: Resource, sid: str) -> tuple[list[Resource], list[str]]:
+    """The keys of *bucket*'s account and region whose policies hold *sid*, and the ARNs of those not to be read."""
+    found: list[Resource] = []
+    unseen: list[str] = []
+    for key in _keys_of_account(client, bucket):
+        try:
+            text = store_of(client, key).read() or ""
+        except ResourceMissingError:
+            continue
+        except is_ansible_aws_error_code(_DENIED):
+            unseen.append(key.arn)
+            continue
+        if f'"{sid}' in text:
+            found.append(key)
+    return found, unseen
+
+
+def _keys_of_account(client: Client, bucket: Resource) -> Iterator[Resource]:
+    region = str(client.meta.region_name)
+    every = Resource("kms_key", "*", f"arn:{bucket.partition}:kms:{region}:{bucket.account}:key/*", bucket.account)
+    marker: dict[str, str] = {}
+    while True:
+        page = attempt("list", every, "kms:ListKeys", partial(client.list_keys, aws_retry=True, **marker))
+        for key in page["Keys"]:
+            yield resource_of(str(key["KeyArn"]), "kms_key", bucket.account, region, bucket.partition)
+        if not page.get("Truncated"):
+            return
+        marker = {"Marker": str(page["NextMarker"])}
+
+
 def _key_metadata(client: Client, key: Resource) -> dict[str, Any]:
     name = key.name if key.name.startswith("alias/") else key.arn
     described = attempt("find", key, "kms:DescribeKey", lambda: client.describe_key(aws_retry=True, KeyId=name))
@@ -176,6 +208,70 @@ def _key_of_bucket(client: Client, bucket: Resource) -> str | None:
         if str(default.get("SSEAlgorithm", "")).startswith("aws:kms"):
             return str(default.get("KMSMasterKeyID", ""))
     return None
+
+
+_LOCKED_BY_AWS = (
+    "the key that AWS keeps for this account alone, so no other account can read it. Encrypt the secret with a KMS key "
+    "of its own (secretsmanager:UpdateSecret with KmsKeyId), and trust the roles with that key by access: decrypt."
+)
+
+
+def obstacle_of_secret(client: Client, key_client: Callable[[Resource], Client], secret: Resource) -> str:
+    """Why no other account can read *secret*, whatever its policy says; empty if nothing stands against it."""
+    described = attempt(
+        "describe",
+        secret,
+        "secretsmanager:DescribeSecret",
+        lambda: client.describe_secret(aws_retry=True, SecretId=secret.name),
+    )
+    name = str(described.get("KmsKeyId") or "alias/aws/secretsmanager").rpartition(":")[2].removeprefix("key/")
+    if name.startswith("alias/aws/"):
+        return _LOCKED_BY_AWS
+    owner = str(described["KmsKeyId"]).split(":")[4] if described["KmsKeyId"].startswith("arn:") else secret.account
+    if owner != secret.account:
+        return ""  # AWS's own keys encrypt in their own account only
+    key = resource_of(name, "kms_key", owner, secret.region, secret.partition)
+    return _LOCKED_BY_AWS if _key_metadata(key_client(key), key)["KeyManager"] == "AWS" else ""
+
+
+# --- What outlasts a revocation ---
+
+
+def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> None:
+    """End the sessions of *role* that were issued before *now*."""
+    attempt(
+        "revoke the sessions of",
+        role,
+        "iam:PutRolePolicy",
+        lambda: client.put_role_policy(
+            aws_retry=True,
+            RoleName=role.name,
+            PolicyName=f"{sid}RevokedSessions",
+            PolicyDocument=json.dumps(older_sessions_denied(now)),
+        ),
+    )
+
+
+def foreign_subscriptions(client: Client, topic: Resource) -> list[dict[str, str]]:
+    """Subscriptions of other accounts to *topic*."""
+    found: list[dict[str, str]] = []
+    token: dict[str, str] = {}
+    while True:
+        call = partial(client.list_subscriptions_by_topic, aws_retry=True, TopicArn=topic.arn, **token)
+        page = attempt("list the subscriptions of", topic, "sns:ListSubscriptionsByTopic", call)
+        found += [
+            {
+                "subscription_arn": str(each["SubscriptionArn"]),
+                "owner": str(each["Owner"]),
+                "protocol": str(each["Protocol"]),
+                "endpoint": str(each["Endpoint"]),
+            }
+            for each in page["Subscriptions"]
+            if each["Owner"] != topic.account
+        ]
+        if not page.get("NextToken"):
+            return found
+        token = {"NextToken": str(page["NextToken"])}
 
 
 # --- Calls of each service ---

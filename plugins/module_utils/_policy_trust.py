@@ -8,6 +8,7 @@ and outlives its deletion. AWS would turn the principal of a deleted role into a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -63,22 +64,84 @@ PRESETS: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
     "iam_role": {"assume": {"Assume": ("sts:AssumeRole",)}},
 }
 
-# Whoever may do these could let themselves in again, or keep a way in that no statement shows.
-_OUTLIVES_REVOCATION = frozenset(
-    """
-    s3:PutBucketPolicy s3:DeleteBucketPolicy s3:PutBucketAcl s3:PutObjectAcl s3:PutObjectVersionAcl
-    s3:PutBucketOwnershipControls s3:PutBucketPublicAccessBlock ecr:SetRepositoryPolicy ecr:DeleteRepositoryPolicy
-    kms:PutKeyPolicy kms:CreateGrant secretsmanager:PutResourcePolicy secretsmanager:DeleteResourcePolicy
-    sns:AddPermission sns:RemovePermission sns:SetTopicAttributes
-    sqs:AddPermission sqs:RemovePermission sqs:SetQueueAttributes
-    """.lower().split()
-)
+# What may be shared action by action: reading and writing contents. Whatever is not listed changes how the resource is
+# kept, and with that whoever is let in could let themselves in again, keep a way in that no statement shows, or destroy
+# what outlasts a revocation.
+SHAREABLE: dict[str, tuple[str, ...]] = {
+    "s3_bucket": (
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:GetBucketLocation",
+        "s3:GetBucketObjectLockConfiguration",
+        "s3:GetBucketTagging",
+        "s3:GetBucketVersioning",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetObject",
+        "s3:GetObjectAttributes",
+        "s3:GetObjectLegalHold",
+        "s3:GetObjectRetention",
+        "s3:GetObjectTagging",
+        "s3:GetObjectVersion",
+        "s3:GetObjectVersionAttributes",
+        "s3:GetObjectVersionTagging",
+        "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
+        "s3:ListBucketVersions",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
+    ),
+    "ecr_repository": (
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:CompleteLayerUpload",
+        "ecr:DescribeImageScanFindings",
+        "ecr:DescribeImages",
+        "ecr:DescribeRepositories",
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:InitiateLayerUpload",
+        "ecr:ListImages",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
+    ),
+    "kms_key": (
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyPair",
+        "kms:GenerateDataKeyPairWithoutPlaintext",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:GenerateMac",
+        "kms:GetPublicKey",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+        "kms:Sign",
+        "kms:Verify",
+        "kms:VerifyMac",
+    ),
+    "secretsmanager_secret": (
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:PutSecretValue",
+    ),
+    "sns_topic": ("sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:Publish", "sns:Subscribe"),
+    "sqs_queue": (
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "sqs:ReceiveMessage",
+        "sqs:SendMessage",
+    ),
+    "iam_role": ("sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"),
+}
 _TAKES_PREFIX = frozenset({"s3:listbucket", "s3:listbucketversions"})
 _READS_OBJECTS = frozenset({"s3:getobject", "s3:getobjectversion"})
 _WRITES_OBJECTS = frozenset({"s3:putobject"})
-_OBJECT_ACTIONS_OF_OTHER_NAMES = frozenset(
-    {"s3:abortmultipartupload", "s3:listmultipartuploadparts", "s3:bypassgovernanceretention"}
-)
+_OBJECT_ACTIONS_OF_OTHER_NAMES = frozenset({"s3:abortmultipartupload", "s3:listmultipartuploadparts"})
+# A name is a lock by what it begins or ends with.
+_LITERAL_LENGTH = 6
 
 
 @dataclass(frozen=True)
@@ -151,10 +214,13 @@ def _check_role_pattern(pattern: str) -> None:
             f"role_patterns: '{pattern}' is not a pattern of role names, such as localgov-*-execution, nor of role "
             "ARNs, such as arn:aws:iam::111122223333:role/localgov-*."
         )
-    if len(re.sub(r"[*?/]", "", pattern.partition(":role/")[2] or pattern)) < 3:
+    role = pattern.partition(":role/")[2] or pattern
+    parts = re.split(r"[*?]", role)
+    if len(parts) > 1 and max(len(parts[0].lstrip("/")), len(parts[-1].rstrip("/"))) < _LITERAL_LENGTH:
         raise RefusedError(
-            f"role_patterns: '{pattern}' lets in almost every role, so it is no lock. Name at least three characters "
-            "that the roles have in common."
+            f"role_patterns: '{pattern}' fits roles of almost any name, so it is no lock. Begin or end it with "
+            f"at least {_LITERAL_LENGTH} characters that the roles have in common, as localgov-*-execution does, or "
+            "name the roles without wildcards."
         )
 
 
@@ -224,6 +290,28 @@ def wanted_statements(trust: Trust, resource: Resource) -> list[Statement]:
     ]
 
 
+def reads_secret(trust: Trust, secret: Resource) -> bool:
+    purposes = _purposes(trust, secret).values()
+    return any(action.lower() == "secretsmanager:getsecretvalue" for actions in purposes for action in actions)
+
+
+def older_sessions_denied(now: datetime) -> dict[str, Any]:
+    """A role's own policy that ends its sessions issued before *now*; those issued later have another issue time."""
+    statement = {
+        "Sid": "DenySessionsOlderThanTheRevocation",
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def sid_at_key(sid: str, bucket: Resource) -> str:
+    """What Sids begin with in a key's policy: one key may encrypt several buckets, each with a trust of its own."""
+    return f"{sid}For{hashlib.sha256(bucket.arn.encode()).hexdigest()[:12]}"
+
+
 def key_statements(trust: Trust, bucket: Resource, key: Resource) -> list[Statement]:
     """What the policy of the key that encrypts *bucket* needs, for S3 to decrypt on behalf of those whom it lets in."""
     allowed = {action.lower() for actions in _purposes(trust, bucket).values() for action in actions}
@@ -238,7 +326,7 @@ def key_statements(trust: Trust, bucket: Resource, key: Resource) -> list[Statem
     conditions["StringLike"] = {"kms:EncryptionContext:aws:s3:arn": [bucket.arn, f"{bucket.arn}/*"]}
     return [
         {
-            "Sid": f"{trust.sid}Decrypt",
+            "Sid": f"{sid_at_key(trust.sid, bucket)}Decrypt",
             "Effect": "Allow",
             "Principal": {"AWS": "*"},
             "Action": _one_or_all(actions),
@@ -290,10 +378,12 @@ def _check_action(action: str, resource: Resource) -> None:
             f"actions: '{action}' does not name one action on the {resource.label}, such as {example}. Wildcards are "
             "refused, because they grant what AWS adds later."
         )
-    if action.lower() in _OUTLIVES_REVOCATION:
+    shareable = SHAREABLE[resource.type]
+    if action.lower() not in {each.lower() for each in shareable}:
         raise RefusedError(
-            f"actions: with '{action}' the trusted roles could let themselves in again after you revoke, so it is not "
-            "shared."
+            f"actions: '{action}' is not shared. By others than those that read or write contents, the trusted roles "
+            f"could let themselves in again after you revoke, or keep a way in that no policy shows. For the "
+            f"{resource.label} there are {', '.join(shareable)}."
         )
 
 

@@ -16,7 +16,11 @@ description:
     the roles. A task that lacks a lock, or has one that would not hold, is refused and nothing is written.
   - The roles need not exist. Trust works from the moment at which a role is made, and survives its deletion.
   - With O(state=absent) it takes out what it has put in. That needs no more than an identity of the resource's own
-    account, and takes effect for sessions that exist already.
+    account.
+  - Buckets, keys, secrets, queues, and topics that others publish to ask their policy at each request, so sessions that
+    exist already are refused from their next request on. Three things go on - sessions of an IAM role that were issued
+    before, until they end, unless O(revoke_sessions=true); subscriptions to a topic that were confirmed before, which
+    the result lists; and downloads of image layers by links that a repository has handed out, for up to an hour.
 options:
   resource:
     description: The ARN of the resource, or its name together with O(resource_type).
@@ -36,8 +40,8 @@ options:
   state:
     description:
       - With V(present), the statements are as the other options say.
-      - With V(absent), there are none with this O(sid); only O(resource), O(resource_type), O(sid) and
-        O(include_encryption_key) are looked at. A resource that is not there is no error then.
+      - With V(absent), there are none with this O(sid); only O(resource), O(resource_type), O(sid),
+        O(include_encryption_key) and O(revoke_sessions) are looked at. A resource that is not there is no error then.
     type: str
     choices: [present, absent]
     default: present
@@ -63,8 +67,9 @@ options:
   actions:
     description:
       - What is let in, action by action, such as C(s3:GetObjectTagging).
-      - Without wildcards, and without actions by which the roles could let themselves in again after they were shut
-        out, such as C(s3:PutBucketPolicy) or C(kms:CreateGrant).
+      - Without wildcards, and none but those that read or write contents. By others, such as C(s3:PutBucketPolicy) or
+        C(kms:CreateGrant), the roles could let themselves in again after they were shut out. A refusal lists what
+        there is.
     type: list
     elements: str
   organisation_id:
@@ -81,6 +86,8 @@ options:
     description:
       - Names of roles, with wildcards, such as V(localgov-*-execution). Roles of such a name are let in from every
         account of the unit, the resource's own included.
+      - A pattern with wildcards begins or ends with at least six characters without any; else it would fit roles that
+        nobody thought of.
       - With an account, as in V(arn:aws:iam::111122223333:role/localgov-*), only those of that account.
       - This or O(role_arns) is needed unless O(state=absent).
     type: list
@@ -104,11 +111,23 @@ options:
   include_encryption_key:
     description:
       - For a bucket that encrypts with a KMS key by default, let the roles have S3 decrypt what they may read, by
-        statements with the same O(sid) in the key's policy. They hold for this bucket only.
-      - With O(state=absent), the bucket is closed first, then the key.
-      - It needs permission to see the bucket's encryption, and to change the key's policy where there is such a key.
+        statements in the key's policy. Their Sids begin with O(sid) and a mark of the bucket, as several buckets may
+        encrypt by one key. They hold for this bucket only.
+      - A bucket that changes its key keeps objects that only the former key opens. So every key of the account that was
+        opened for this bucket is kept in step, and with O(state=absent) closed, after the bucket.
+      - It needs permission to see the bucket's encryption and the policies of the account's keys in the region, and to
+        change the policy of a key that the bucket uses.
     type: bool
     default: true
+  revoke_sessions:
+    description:
+      - With O(state=absent), also end the sessions of the IAM role that were issued before this moment, by an inline
+        policy of the role that denies them everything, as the console's I(Revoke active sessions) does.
+      - It meets everybody's sessions of that role, those of the role's own account included; they have to assume it
+        anew. The policy stays, and denies nothing to sessions that are issued later.
+      - Done when trust is taken out, and not again while there is none.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -127,12 +146,18 @@ notes:
   - The role of another account needs a policy of its own that allows the same actions.
   - Permissions that the task's identity needs, each for its kind of resource only - C(s3:GetBucketPolicy),
     C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetEncryptionConfiguration); C(ecr:GetRepositoryPolicy),
-    C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); C(kms:DescribeKey), C(kms:GetKeyPolicy),
-    C(kms:PutKeyPolicy); C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy),
-    C(secretsmanager:DeleteResourcePolicy); C(sns:GetTopicAttributes), C(sns:SetTopicAttributes); C(sqs:GetQueueUrl),
-    C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy).
-  - A bucket's key is the one by which it encrypts now. If objects are still encrypted with a former key, trust that one
-    by a task of its own, with O(access=decrypt).
+    C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets, C(kms:DescribeKey),
+    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys); C(secretsmanager:GetResourcePolicy),
+    C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret);
+    C(sns:GetTopicAttributes), C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl),
+    C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for
+    O(revoke_sessions) C(iam:PutRolePolicy).
+  - A key is opened when the bucket encrypts by it while this module grants. Objects whose key was named one by one when
+    they were written, or that are encrypted by a key from before the first grant, need a task for that key, with
+    O(access=decrypt).
+  - A secret is read from other accounts only if it is encrypted with a KMS key of its account's own, since the key that
+    AWS keeps lets no other account in; such a secret is refused. The key needs a task of its own, with
+    O(access=decrypt).
   - When an IAM role has no other statement, O(state=absent) leaves one that denies everybody, since a role cannot be
     without a trust policy. An SNS topic gets back the policy of a new topic.
 extends_documentation_fragment:
@@ -194,10 +219,21 @@ statements:
   returned: always
   type: list
   elements: dict
-encryption_key:
-  description: The same of the key by which the bucket encrypts.
-  returned: when the resource is a bucket with a key of its own, and O(include_encryption_key) is true
-  type: dict
+foreign_subscriptions:
+  description:
+    - Subscriptions of other accounts to the topic, which go on after O(state=absent). To end one, use
+      C(sns:Unsubscribe) with its ARN.
+    - Each with C(subscription_arn), C(owner), C(protocol) and C(endpoint).
+  returned: when the resource is an SNS topic that is there, and O(state=absent)
+  type: list
+  elements: dict
+encryption_keys:
+  description:
+    - The same of the key by which the bucket encrypts, and of former keys that are or were open for it.
+    - Empty unless the resource is a bucket with a key of its own, and O(include_encryption_key) is true.
+  returned: always
+  type: list
+  elements: dict
   contains:
     resource:
       description: ARN of the key.
@@ -206,11 +242,13 @@ encryption_key:
       description: The whole policy of the key.
       type: dict
     statements:
-      description: The statements of this O(sid) in it.
+      description: The statements in it that are of this O(sid) and for this bucket.
       type: list
       elements: dict
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -273,6 +311,7 @@ def _argument_spec() -> dict[str, dict[str, Any]]:
         "expires": {"type": "str"},
         "prefixes": {"type": "list", "elements": "str"},
         "include_encryption_key": {"type": "bool", "default": True},
+        "revoke_sessions": {"type": "bool", "default": False},
     }
 
 
@@ -286,48 +325,107 @@ def _present(module: AnsibleAWSModule) -> dict[str, Any]:
     if trusts.has_expired(trust, datetime.now(UTC)):
         module.warn(f"expires {trust.expires} is past: the statements of sid '{trust.sid}' let nobody in.")
     resource = _resource(module)
-    tasks = [_opening(module, resource, trust.sid, trusts.wanted_statements(trust, resource))]
-    key = _encryption_key(module, resource)
-    if key is not None:
-        wanted = trusts.key_statements(trust, resource, key.resource)
-        if wanted and key.obstacle:
-            raise RefusedError(f"The {resource.label} encrypts with the {key.resource.label}, {key.obstacle}")
-        if not key.obstacle:
-            tasks.insert(0, _opening(module, key.resource, trust.sid, wanted))
+    _refuse_unreadable_secret(module, resource, trust)
+    wanted = trusts.wanted_statements(trust, resource)
+    tasks = [*_key_openings(module, resource, trust), _opening(module, resource, trust.sid, wanted)]
     planned = [(task, task.plan()) for task in tasks]
     return _result(resource, [_made(module, task, change) for task, change in planned])
 
 
 def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
-    """The resource is closed before its key is looked for: no trouble with the key keeps a bucket open."""
+    """The resource is closed before its keys are looked for: no trouble with a key keeps a bucket open."""
     sid = module.params["sid"]
     trusts.check_sid(sid)
     resource = _named(module)
     try:
         resource = stores.located(_client(module, resource), resource)
         task = _closing(module, resource, sid)
-        outcomes = [_made(module, task, task.plan())]
+        outcome = _made(module, task, task.plan())
     except stores.ResourceMissingError:
-        return _result(resource, [])
+        # Keys may still be open for a bucket that is gone.
+        return _result(resource, _keys_closed(module, resource, sid))
+    if resource.type == "iam_role" and module.params["revoke_sessions"] and outcome.change.is_needed:
+        _revoke_sessions(module, resource, sid)
+    outcomes = [outcome, *_keys_closed(module, resource, sid)]
+    return {**_result(resource, outcomes), **_foreign_subscriptions(module, resource)}
+
+
+def _revoke_sessions(module: AnsibleAWSModule, role: Resource, sid: str) -> None:
+    """After the role was closed, so that no session is issued in between."""
+    if module.check_mode:
+        return
     try:
-        outcomes += _key_closed(module, resource, sid)
-    except (RefusedError, AnsibleAWSError) as error:
+        stores.revoke_sessions(_client(module, role), role, sid, datetime.now(UTC))
+    except AnsibleAWSError as error:
         raise RefusedError(
-            f"The {resource.label} is closed to sid '{sid}', so nobody reads it by that. But the key with which it "
-            f"encrypts was not looked through: {error}"
+            f"The {role.label} is closed to sid '{sid}', but its sessions were not revoked and go on until they end: "
+            f"{error}. Revoke them in IAM's console (the role's tab Revoke sessions): running this again finds nothing "
+            "to close, and therefore nothing to revoke."
         ) from error
-    return _result(resource, outcomes)
 
 
-def _key_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Outcome]:
+def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[str, Any]:
+    """What a topic goes on delivering to other accounts."""
+    if topic.type != "sns_topic":
+        return {}
     try:
-        key = _encryption_key(module, bucket)
-        if key is None or key.obstacle:
-            return []
-        task = _closing(module, key.resource, sid)
-        return [_made(module, task, task.plan())]
+        found = stores.foreign_subscriptions(_client(module, topic), topic)
+    except AnsibleAWSError as error:
+        module.warn(f"It was not seen whether other accounts stay subscribed to the {topic.label}: {error}.")
+        return {"foreign_subscriptions": []}
+    if found:
+        names = ", ".join(f"{each['endpoint']} of account {each['owner']}" for each in found)
+        module.warn(
+            f"Revoking ends no subscription: the {topic.label} still delivers to {names}. End those that should not be "
+            "with sns:Unsubscribe."
+        )
+    return {"foreign_subscriptions": found}
+
+
+def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> list[Task]:
+    """Also of former keys that were opened: what is encrypted by them is shared no more and no less than the rest."""
+    if not _has_keys(module, bucket):
+        return []
+    current = _encryption_key(module, bucket)
+    if current is not None and current.obstacle and trusts.key_statements(trust, bucket, current.resource):
+        raise RefusedError(f"The {bucket.label} encrypts with the {current.resource.label}, {current.obstacle}")
+    sid = trusts.sid_at_key(trust.sid, bucket)
+    keys = {key.arn: key for key in [*_own(current), *_opened_keys(module, bucket, sid)]}
+    return [_opening(module, key, sid, trusts.key_statements(trust, bucket, key)) for key in keys.values()]
+
+
+def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Outcome]:
+    """The bucket's key and all former ones that were opened; trouble with one does not keep another open."""
+    if not _has_keys(module, bucket):
+        return []
+    sid_at_key = trusts.sid_at_key(sid, bucket)
+    keys: dict[str, Resource] = {}
+    outcomes: list[Outcome] = []
+    troubles: list[str] = []
+    with _noted(troubles):
+        keys |= {key.arn: key for key in _own(_encryption_key(module, bucket))}
+    with _noted(troubles):
+        keys |= {key.arn: key for key in _opened_keys(module, bucket, sid_at_key)}
+    for key in keys.values():
+        with _noted(troubles):
+            task = _closing(module, key, sid_at_key)
+            outcomes.append(_made(module, task, task.plan()))
+    if troubles:
+        raise RefusedError(
+            f"The {bucket.label} is closed to sid '{sid}', so nobody reads it by that. But not every key by which it "
+            f"encrypts, or did, was looked through: {' '.join(troubles)}"
+        )
+    return outcomes
+
+
+@contextmanager
+def _noted(troubles: list[str]) -> Iterator[None]:
+    try:
+        yield
     except stores.ResourceMissingError:
-        return []  # a key that is gone opens nothing
+        pass  # what is gone lets nobody in
+    except (RefusedError, AnsibleAWSError) as error:
+        troubles.append(f"{str(error).rstrip('.')}.")
 
 
 def _opening(module: AnsibleAWSModule, resource: Resource, sid: str, wanted: list[trusts.Statement]) -> Task:
@@ -357,6 +455,7 @@ def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
         "resource": resource.arn,
         "policy": {},
         "statements": [],
+        "encryption_keys": [],
         "diff": [_difference(outcome) for outcome in outcomes],
     }
     for outcome in outcomes:
@@ -365,13 +464,23 @@ def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
             "policy": outcome.change.after or {},
             "statements": owned(outcome.change.after, outcome.change.sid),
         }
-        result.update(found if outcome.resource == resource else {"encryption_key": found})
+        if outcome.resource == resource:
+            result.update(found)
+        else:
+            result["encryption_keys"].append(found)
     return result
 
 
 def _difference(outcome: Outcome) -> dict[str, Any]:
     header = f"{outcome.resource.arn} (sid {outcome.change.sid})"
     return {"before_header": header, "after_header": header, **outcome.change.difference}
+
+
+def _refuse_unreadable_secret(module: AnsibleAWSModule, resource: Resource, trust: trusts.Trust) -> None:
+    if resource.type == "secretsmanager_secret" and trusts.reads_secret(trust, resource):
+        obstacle = stores.obstacle_of_secret(_client(module, resource), partial(_client, module), resource)
+        if obstacle:
+            raise RefusedError(f"The {resource.label} is encrypted with {obstacle}")
 
 
 # --- What it is done to ---
@@ -412,10 +521,29 @@ def _named(module: AnsibleAWSModule) -> Resource:
     )
 
 
-def _encryption_key(module: AnsibleAWSModule, resource: Resource) -> stores.EncryptionKey | None:
-    if resource.type != "s3_bucket" or not module.params["include_encryption_key"]:
-        return None
-    return stores.encryption_key(_client(module, resource), partial(_client, module), resource)
+def _has_keys(module: AnsibleAWSModule, resource: Resource) -> bool:
+    return resource.type == "s3_bucket" and bool(module.params["include_encryption_key"])
+
+
+def _encryption_key(module: AnsibleAWSModule, bucket: Resource) -> stores.EncryptionKey | None:
+    return stores.encryption_key(_client(module, bucket), partial(_client, module), bucket)
+
+
+def _own(key: stores.EncryptionKey | None) -> list[Resource]:
+    """The key, if there is one and its policy can be kept from here."""
+    return [] if key is None or key.obstacle else [key.resource]
+
+
+def _opened_keys(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Resource]:
+    """The account's keys that were opened for the bucket, whether it still encrypts by them or not."""
+    opened, unseen = stores.keys_with(module.client("kms", retry_decorator=_retry()), bucket, sid)
+    if unseen:
+        module.warn(
+            f"It was not seen whether keys of account {bucket.account} are open for the {bucket.label}: "
+            f"{', '.join(unseen)}. If the bucket ever encrypted by one of them, give this task's identity "
+            "kms:GetKeyPolicy on it, with its policy not denying it, and run this again."
+        )
+    return opened
 
 
 def _client(module: AnsibleAWSModule, resource: Resource) -> stores.Client:

@@ -36,6 +36,13 @@ options:
       - By default everything is pushed, the index and the images it names.
       - An image for another platform than this is refused.
     type: str
+  current:
+    description:
+      - Also record the image as the one that is run, in the tag C(current-digest) of the repository itself.
+        M(localgov.platform.ecr_image_info) tells it. An older image that is run again is pushed no second time, so the
+        one that was pushed last need not be it.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in check mode and return changed status prediction without modifying target.
@@ -45,8 +52,8 @@ attributes:
     support: full
 notes:
   - The caller needs C(ecr:DescribeRepositories), C(ecr:DescribeImages), C(ecr:BatchCheckLayerAvailability),
-    C(ecr:InitiateLayerUpload), C(ecr:UploadLayerPart), C(ecr:CompleteLayerUpload) and C(ecr:PutImage) on the
-    repository.
+    C(ecr:InitiateLayerUpload), C(ecr:UploadLayerPart), C(ecr:CompleteLayerUpload) C(ecr:PutImage), and for O(current)
+    C(ecr:ListTagsForResource) and C(ecr:TagResource), on the repository.
   - An image that is there already is known by its manifest's digest alone; its blobs are not read again then.
   - In check mode a repository that does not exist yet is no error, because a playbook may be about to make it.
 extends_documentation_fragment:
@@ -116,7 +123,7 @@ layers:
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,6 +134,12 @@ from ansible_collections.localgov.platform.plugins.module_utils import _oci_layo
 
 with suppress(ImportError):  # AnsibleAWSModule says so
     from botocore.exceptions import BotoCoreError, ClientError
+
+
+_PERMISSIONS = (
+    "ecr:DescribeRepositories, DescribeImages, BatchCheckLayerAvailability, InitiateLayerUpload, UploadLayerPart, "
+    "CompleteLayerUpload and PutImage, and with `current` ListTagsForResource and TagResource,"
+)
 
 
 class PushError(Exception):
@@ -141,10 +154,11 @@ class Plan:
     put: bool = False  # the manifests, which are not there
     add_tags: list[str] = field(default_factory=list)
     present_tags: list[str] = field(default_factory=list)
+    record: bool = False  # as the one that is run
 
     @property
     def changes(self) -> bool:
-        return self.put or bool(self.add_tags)
+        return self.put or bool(self.add_tags) or self.record
 
 
 def wanted_tags(image: oci.Image, given: list[str] | None) -> list[str]:
@@ -173,6 +187,8 @@ def push(repository: ecr.Repository, layout: oci.Layout, image: oci.Image, steps
             ecr.put(repository, manifest)
     for tag in steps.add_tags:
         ecr.put(repository, image.manifests[-1], tag)
+    if steps.record:
+        ecr.record_current(repository, image.digest)
 
 
 def result(repository: ecr.Repository | None, image: oci.Image, tags: list[str], steps: Plan) -> dict[str, Any]:
@@ -192,7 +208,10 @@ def result(repository: ecr.Repository | None, image: oci.Image, tags: list[str],
             "before_header": image.digest,
             "after_header": image.digest,
             "before": before,
-            "after": {"tags": sorted({*steps.present_tags, *tags})},
+            "after": {
+                "tags": sorted({*steps.present_tags, *tags}),
+                **({"recorded as current": True} if steps.record else {}),
+            },
         },
     }
 
@@ -216,12 +235,14 @@ def run(module: AnsibleAWSModule) -> dict[str, Any]:
         if repository is None:
             if module.check_mode:
                 oci.verify(layout, image.blobs)
-                return result(None, image, tags, Plan(image.blobs, True, tags))
+                return result(None, image, tags, Plan(image.blobs, True, tags, record=module.params["current"]))
             where = f"account {registry_id}" if registry_id else "this account"
             raise PushError(
                 f"There is no repository {name} in {where}, region {module.region}. Make it: the role org_ecr does."
             )
         steps = plan(repository, layout, image, tags)
+        if module.params["current"]:
+            steps = replace(steps, record=ecr.current_digest(repository) != image.digest)
         if steps.changes and not module.check_mode:
             push(repository, layout, image, steps)
         return result(repository, image, tags, steps)
@@ -235,6 +256,7 @@ def main() -> None:
             "registry_id": {"type": "str"},
             "tags": {"type": "list", "elements": "str"},
             "platform": {"type": "str"},
+            "current": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -243,7 +265,9 @@ def main() -> None:
     except (oci.LayoutError, ecr.UploadError, PushError) as reason:
         module.fail_json(msg=str(reason))
     except (ClientError, BotoCoreError) as reason:
-        module.fail_json_aws(reason, msg=f"Cannot push {module.params['layout']} to {module.params['repository']}")
+        account = module.params["registry_id"] or ecr.account_of(module.client("sts"))
+        doing = f"push {module.params['layout']} to {module.params['repository']}"
+        module.fail_json_aws(reason, msg=ecr.failure(doing, reason, account, module.region, _PERMISSIONS))
 
 
 if __name__ == "__main__":

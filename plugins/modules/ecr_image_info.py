@@ -11,9 +11,11 @@ version_added: 0.1.0
 author:
   - localgov.platform contributors
 description:
-  - Tells the tagged images of a repository, the one that was pushed last first.
+  - Tells the tagged images of a repository, the one that was pushed last first, and which one was recorded as the one
+    that is run.
 notes:
-  - The caller needs C(ecr:DescribeRepositories) and C(ecr:DescribeImages) on the repository.
+  - The caller needs C(ecr:DescribeRepositories), C(ecr:DescribeImages) and C(ecr:ListTagsForResource) on the
+    repository.
 extends_documentation_fragment:
   - localgov.platform.repository
   - localgov.platform.information
@@ -63,6 +65,13 @@ images:
       description: Bytes of its compressed layers.
       type: int
       sample: 102400
+current_digest:
+  description:
+    - The digest that M(localgov.platform.ecr_image) with O(localgov.platform.ecr_image#module:current=true) recorded
+      last. Null when none was.
+  returned: always
+  type: str
+  sample: sha256:e4816f86c8ec443982da9acb3f9d63f06bc06c85ed84dfa062ceb8feeca2dddd
 repository_exists:
   description: Whether there is such a repository.
   returned: always
@@ -99,9 +108,13 @@ def main() -> None:
     try:
         repository = ecr.find_repository(module.client("ecr"), name, registry_id)
         found = [told(repository, detail) for detail in ecr.images(repository)] if repository else []
+        current = ecr.current_digest(repository) if repository else None
     except (ClientError, BotoCoreError) as reason:
-        module.fail_json_aws(reason, msg=f"Cannot read the images of {name}")
-    module.exit_json(changed=False, images=found, repository_exists=repository is not None)
+        account = registry_id or ecr.account_of(module.client("sts"))
+        permissions = "ecr:DescribeRepositories, DescribeImages and ListTagsForResource"
+        doing = f"read the images of {name}"
+        module.fail_json_aws(reason, msg=ecr.failure(doing, reason, account, module.region, permissions))
+    module.exit_json(changed=False, images=found, current_digest=current, repository_exists=repository is not None)
 
 
 if __name__ == "__main__":

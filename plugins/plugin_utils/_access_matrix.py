@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
+from ansible_collections.localgov.platform.plugins.plugin_utils._tables import aligned
+
 Trial = dict[str, Any]
 # Not a trial of access, but whether a resource's own statements are the declared ones.
 TRUST = "trust"
@@ -19,18 +21,30 @@ class Cell(TypedDict):
     surprise: bool
 
 
+class Group(TypedDict):
+    """Trials of one principal at one place that were expected, and ended, alike for the same cause."""
+
+    place: str
+    actions: list[str]
+    expected: str
+    because: str
+    outcome: str
+    reason: str  # AWS's own words for the first of the actions
+
+
 class Row(TypedDict):
     principal: str
     cells: list[Cell | None]  # by place; None where nothing was tried
+    groups: list[Group]
 
 
 class Table(TypedDict):
-    """What one account owns: those who got in anywhere or surprised, and the names of those who did neither."""
+    """What one account owns: those who got in anywhere or surprised, and those who did neither."""
 
     owner: str
     places: list[str]
     let_in: list[Row]
-    shut_out: list[str]
+    shut_out: list[Row]
 
 
 class Matrix(TypedDict):
@@ -67,14 +81,38 @@ def _table(owner: str, tried: list[Trial]) -> Table:
     here = [trial for trial in tried if trial["owner"] == owner]
     places = list(dict.fromkeys(trial["place"] for trial in here))
     let_in: list[Row] = []
-    shut_out: list[str] = []
-    for principal in dict.fromkeys(trial["principal"] for trial in here):
-        own = [trial for trial in here if trial["principal"] == principal]
-        if any(trial["outcome"] == "allowed" or is_surprise(trial) for trial in own):
-            let_in.append({"principal": principal, "cells": [_cell(own, place) for place in places]})
-        else:
-            shut_out.append(principal)
+    shut_out: list[Row] = []
+    for principal, own in _by_principal(here).items():
+        row: Row = {"principal": principal, "cells": [_cell(own, place) for place in places], "groups": _groups(own)}
+        got_in = any(trial["outcome"] == "allowed" or is_surprise(trial) for trial in own)
+        (let_in if got_in else shut_out).append(row)
     return {"owner": owner, "places": places, "let_in": let_in, "shut_out": shut_out}
+
+
+def _by_principal(tried: list[Trial]) -> dict[str, list[Trial]]:
+    found: dict[str, list[Trial]] = {}
+    for trial in tried:
+        found.setdefault(trial["principal"], []).append(trial)
+    return found
+
+
+def _groups(of_principal: list[Trial]) -> list[Group]:
+    found: dict[tuple[str, ...], Group] = {}
+    for trial in of_principal:
+        alike = {key: trial[key] for key in ("place", "expected", "because", "outcome")}
+        group = found.setdefault(
+            tuple(alike.values()),
+            Group(
+                place=trial["place"],
+                actions=[],
+                expected=trial["expected"],
+                because=trial["because"],
+                outcome=trial["outcome"],
+                reason=trial["reason"],
+            ),
+        )
+        group["actions"].append(trial["action"])
+    return list(found.values())
 
 
 def _cell(of_principal: list[Trial], place: str) -> Cell | None:
@@ -86,16 +124,19 @@ def _cell(of_principal: list[Trial], place: str) -> Cell | None:
 
 
 def _lines(tried: list[Trial]) -> list[str]:
-    """A line for each principal with all that it was let into."""
-    found: dict[str, list[Trial]] = {}
-    for trial in tried:
-        found.setdefault(trial["principal"], []).append(trial)
-    width = max(map(len, found), default=0)
-    lines = []
-    for principal, own in found.items():
-        refused = sum(trial["outcome"] == "refused" for trial in own)
-        lines.append(f"{principal:{width}}  refused {refused:3} of {len(own):3}  {_let_into(own)}".rstrip())
-    return lines
+    """A table with a line for each principal and all that it was let into."""
+    rows = [
+        {
+            "who": principal,
+            "tried": len(own),
+            "refused": sum(trial["outcome"] == "refused" for trial in own),
+            "surprises": sum(map(is_surprise, own)),
+            "let_into": _let_into(own),
+        }
+        for principal, own in _by_principal(tried).items()
+    ]
+    columns = {"who": "Who", "tried": "Tried", "refused": "Refused", "surprises": "Surprises", "let_into": "Let into"}
+    return aligned(rows, columns)
 
 
 def _let_into(own: list[Trial]) -> str:

@@ -11,8 +11,12 @@ from __future__ import annotations
 import json
 from typing import Any, TypedDict
 
-DATABASE = "database"
-DATABASE_PORT = 5432
+DATABASE, CACHE = "database", "cache"
+DATABASE_PORT, CACHE_PORT = 5432, 6379
+# Parties that are no services: what `connects_to` may name besides, and the port of each.
+STORES = {DATABASE: DATABASE_PORT, CACHE: CACHE_PORT}
+# The tier in the frontend VPC; all others, and the stores, are in the Dagster VPC.
+FRONTEND_TIER = "frontend"
 
 Service = dict[str, Any]
 Declaration = dict[str, Service]
@@ -38,6 +42,17 @@ def camel(name: str) -> str:
     return "".join(word[0].upper() + word[1:] for word in words)
 
 
+def balancer_of(service: Service) -> dict[str, Any]:
+    """What a service says of its load balancer; empty when it is behind none."""
+    said = service.get("balancer")
+    return said if isinstance(said, dict) else {}
+
+
+def balancer_party(name: str) -> str:
+    """How a balancer is called among those who open connections."""
+    return f"{name}_balancer"
+
+
 def connections(services: Declaration) -> list[Connection]:
     """Every connection that the declaration asks for, in the order of the declaration."""
     return [
@@ -48,10 +63,10 @@ def connections(services: Declaration) -> list[Connection]:
 
 
 def _port_of(source: str, target: str, services: Declaration) -> int:
-    if target == DATABASE:
-        return DATABASE_PORT
+    if target in STORES:
+        return STORES[target]
     if target not in services:
-        known = ", ".join([*services, DATABASE])
+        known = ", ".join([*services, *STORES])
         raise DeclarationError(
             f"service '{source}' connects_to '{target}', which is not declared; declared are: {known}"
         )
@@ -142,6 +157,43 @@ def _object_statement(verb: str, arrow: str, locations: Locations, actions: list
     }
 
 
+def key_statements(service: Service, locations: Locations, keys: dict[str, str]) -> list[Statement]:
+    """IAM statements for the keys (bucket to ARN) of what a service reads and writes.
+
+    S3 asks the key on behalf of whoever reads or writes, so both the key's policy and the caller's must let it. A part
+    of a multipart upload is encrypted with a data key that S3 has to decrypt first.
+    """
+    statements = [
+        _key_statement("DecryptToRead", arrow, locations, keys, ["kms:Decrypt"]) for arrow in service.get("reads") or []
+    ]
+    statements += [
+        _key_statement("EncryptToWrite", arrow, locations, keys, ["kms:GenerateDataKey", "kms:Decrypt"])
+        for arrow in service.get("writes") or []
+    ]
+    return [statement for statement in statements if statement["Resource"]]
+
+
+def _key_statement(verb: str, arrow: str, locations: Locations, keys: dict[str, str], actions: list[str]) -> Statement:
+    found, prefix = buckets_of(arrow, locations)
+    buckets = [bucket for bucket in found if bucket in keys]
+    arns = list(dict.fromkeys(keys[bucket] for bucket in buckets))
+    regions = list(dict.fromkeys(arn.split(":")[3] for arn in arns))
+    # With an S3 Bucket Key the context names the bucket, without one the object.
+    contexts = [
+        _bucket_arn(bucket, suffix) for bucket in buckets for suffix in ("", f"/{prefix}/*" if prefix else "/*")
+    ]
+    return {
+        "Sid": f"{verb}{camel(arrow)}",
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": arns,
+        "Condition": {
+            "StringEquals": {"kms:ViaService": [{"Fn::Sub": f"s3.{region}.${{AWS::URLSuffix}}"} for region in regions]},
+            "StringLike": {"kms:EncryptionContext:aws:s3:arn": contexts},
+        },
+    }
+
+
 def launch_statements(name: str, services: Declaration, prefix: str) -> list[Statement]:
     """IAM statements for a service that `launches` or only `follows` tasks of this account's cluster.
 
@@ -156,7 +208,8 @@ def launch_statements(name: str, services: Declaration, prefix: str) -> list[Sta
     families = [f"{prefix}-{task.replace('_', '-')}" for task in launched]
     return [
         *(_start_statements(families, prefix) if families else []),
-        *_follow_statements([task.replace("_", "-") for task in followed], prefix),
+        *_follow_statements(prefix),
+        *(_log_statements([task.replace("_", "-") for task in launched], prefix) if launched else []),
     ]
 
 
@@ -193,7 +246,7 @@ def _start_statements(families: list[str], prefix: str) -> list[Statement]:
     ]
 
 
-def _follow_statements(tasks: list[str], prefix: str) -> list[Statement]:
+def _follow_statements(prefix: str) -> list[Statement]:
     return [
         {
             "Sid": "FollowAndStopLaunchedTasks",
@@ -208,6 +261,12 @@ def _follow_statements(tasks: list[str], prefix: str) -> list[Statement]:
             "Action": "ecs:DescribeTaskDefinition",
             "Resource": "*",
         },
+    ]
+
+
+def _log_statements(tasks: list[str], prefix: str) -> list[Statement]:
+    """Who launches a task is told why it failed; who only follows it never asks."""
+    return [
         {
             "Sid": "ReadLogsOfFailedLaunches",
             "Effect": "Allow",

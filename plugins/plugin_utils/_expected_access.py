@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from ansible_collections.localgov.platform.plugins.module_utils._access_probe import FOLDER
+from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
+from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import expiry
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError, Service
 
 ORGANISATION, LOCAL_AUTHORITY, OUTSIDER = "organisation", "local_authority", "outsider"
@@ -315,7 +317,10 @@ def _on_folder(
     arrow = _covering(service, action, "member_shared", folder.prefix) if reads_members else None
     if arrow is None:
         return Verdict(False, f"no arrow of {name} goes there")
-    closed = _closed(owner.get("share", {}), folder.prefix, moment)
+    try:
+        closed = _closed(owner.get("share", {}), folder.prefix, moment)
+    except RefusedError as error:
+        raise DeclarationError(f"platform_share_expires of {folder.owner}: {error}") from error
     if closed:
         return Verdict(False, f"{folder.owner}'s share {closed}")
     return Verdict(True, f"{name} {arrow}, and {folder.owner} shares")
@@ -342,20 +347,12 @@ def _closed(share: Share, prefix: str, moment: datetime) -> str | None:
     if share.get("decided") == "revoked":
         return "is revoked by itself: the tag share=revoked of its bucket counts, whatever the inventory says"
     expires = share.get("expires")
-    if expires and _moment(str(expires)) <= moment:
+    if expires and datetime.fromisoformat(str(expiry(str(expires)))) <= moment:
         return f"ended at {expires}"
     limits = [limit.strip("/") for limit in share.get("prefixes") or []]
     if limits and not any(_within(prefix, limit) for limit in limits):
         return f"is limited to {', '.join(limits)}"
     return None
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise DeclarationError(f"'{text}' is no time: write platform_share_expires as 2027-03-31.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _on_repository(

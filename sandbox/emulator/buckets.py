@@ -42,6 +42,11 @@ def install(settings: Settings) -> None:
     _know_account_of_session()
 
 
+def sender() -> tuple[str, str] | None:
+    """Access key and account of whoever sent the request under way; None for what the emulator does by itself."""
+    return _sender.get()
+
+
 def _remember_sender() -> None:
     s3 = find("ministack.services.s3")
     extract_access_key = find("ministack.core.router.extract_access_key_id")

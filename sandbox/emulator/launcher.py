@@ -23,6 +23,7 @@ from sandbox.emulator import (
     gateway,
     managed_passwords,
     network_types,
+    object_keys,
     organisation,
     repositories,
     seed,
@@ -32,6 +33,7 @@ from sandbox.emulator import (
     stack_permissions,
     task_definitions,
     task_permissions,
+    used_permissions,
 )
 from sandbox.emulator.internals import EmulatorError, find, require
 from sandbox.settings import Settings, SettingsError, claim_task_network, load
@@ -39,6 +41,7 @@ from sandbox.settings import Settings, SettingsError, claim_task_network, load
 CHANGES = (
     organisation,
     buckets,
+    object_keys,
     repositories,
     network_types,
     sign_in_types,
@@ -49,7 +52,7 @@ CHANGES = (
     audit_history,
 )
 # These wrap what the changes and the task runtime have put in place.
-LAST_CHANGES = (stack_permissions,)
+LAST_CHANGES = (stack_permissions, used_permissions)
 _NEEDS = (
     "ministack.app.app",
     "ministack.app._load_persisted_state",

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``AWS::Cognito::UserPoolIdentityProvider``, which ministack's CloudFormation refuses though its Cognito has it."""
+"""What signing in needs of Cognito and ministack lacks.
+
+* ``AWS::Cognito::UserPoolIdentityProvider``, which its CloudFormation refuses though its Cognito has it.
+* Return addresses on tasks: ``0.0.0.0``, which stands for a task's own address in its environment, does so too where an
+  app client names the addresses that it sends people back to.
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.emulator.internals import find
 from sandbox.settings import Settings
@@ -17,6 +24,7 @@ NEEDS = (
     f"{_PROVISIONERS}._REPLACING_PROPERTIES",
     f"{_COGNITO}._create_identity_provider",
     f"{_COGNITO}._delete_identity_provider",
+    f"{_COGNITO}._find_pool_by_client_id",
     f"{_COGNITO}._update_identity_provider",
     f"{_COGNITO}._user_pools",
 )
@@ -27,10 +35,43 @@ Created = tuple[str, dict[str, str]]  # physical id, attributes
 _CHANGED = ("ProviderDetails", "AttributeMapping", "IdpIdentifiers")
 
 
+_ANY_TASK = "0.0.0.0"  # noqa: S104 - nothing listens there
+
+
+class _ReturnAddresses(list[str]):
+    """Those of an app client, with each task's own address in the place of ``0.0.0.0``."""
+
+    def __init__(self, addresses: list[str], network: str) -> None:
+        super().__init__(addresses)
+        self._network = network
+
+    def __contains__(self, address: object) -> bool:
+        if super().__contains__(address):
+            return True
+        parts = urlsplit(str(address))
+        if not (parts.hostname or "").startswith(f"{self._network}."):
+            return False
+        anywhere = parts._replace(netloc=parts.netloc.replace(str(parts.hostname), _ANY_TASK)).geturl()
+        return super().__contains__(anywhere)
+
+
 def install(settings: Settings) -> None:
-    del settings
+    cognito = find(_COGNITO)
+    cognito._find_pool_by_client_id = _knowing_tasks(cognito._find_pool_by_client_id, settings.task_network)
     find(f"{_PROVISIONERS}._RESOURCE_HANDLERS")[_TYPE] = {"create": _create, "update": _update, "delete": _delete}
     find(f"{_PROVISIONERS}._REPLACING_PROPERTIES")[_TYPE] = ("UserPoolId", "ProviderName", "ProviderType")
+
+
+def _knowing_tasks(shipped: Any, network: str) -> Any:  # noqa: ANN401 - ministack's untyped function
+    @functools.wraps(shipped)
+    def find_pool(client_id: str) -> Any:  # noqa: ANN401
+        pool_id, pool, client = shipped(client_id)
+        if client is None:
+            return pool_id, pool, client
+        known = {name: _ReturnAddresses(client.get(name) or [], network) for name in ("CallbackURLs", "LogoutURLs")}
+        return pool_id, pool, {**client, **known}
+
+    return find_pool
 
 
 def _ask(operation: str, properties: Properties, *names: str) -> None:

@@ -23,12 +23,23 @@ import importlib.util
 import os
 import sys
 
-from sandbox.runtime import cloud_map, containers, databases, lifecycle, services, step_functions
+from sandbox.runtime import (
+    balancers,
+    cloud_map,
+    containers,
+    databases,
+    lifecycle,
+    rollouts,
+    services,
+    steady_services,
+    step_functions,
+)
 from sandbox.runtime.state import Runtime
 from sandbox.settings import Settings, SettingsError
 
 # Names of the emulator that this package wraps or calls: the sandbox's start-up test looks whether they are there.
-NEEDS = tuple(sorted({*cloud_map.NEEDS, *databases.NEEDS, *lifecycle.NEEDS, *services.NEEDS, *step_functions.NEEDS}))
+_CHANGES = (balancers, cloud_map, databases, lifecycle, rollouts, services, steady_services, step_functions)
+NEEDS = tuple(sorted({name for change in _CHANGES for name in change.NEEDS}))
 
 _SWEEP_SECONDS = 10.0
 # For tasks, and again for databases: less than whoever stops the emulator waits for its end.
@@ -75,9 +86,12 @@ def patch(settings: Settings) -> None:
     tasks = lifecycle.Lifecycle(runtime)
     tasks.patch()
     services.Scheduler(runtime, tasks).patch()
+    rollouts.patch()
+    steady_services.SteadyServices(runtime).patch()
     servers = databases.Databases(runtime)
     servers.patch()
     cloud_map.patch()
+    balancers.Balancers(runtime).patch()
     engine.install({"ecs": tasks.run, "rds": servers.run})
 
 

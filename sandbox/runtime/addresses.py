@@ -17,9 +17,12 @@ import threading
 import time
 from pathlib import Path
 
+_OWN = range(0, 1)
 _KEPT = range(1, 128)
 _PASSING = range(128, 255)
 _HOSTS = range(1, 255)
+# Of the sandbox's own: the lowest are of its endpoint and its databases.
+_OWN_HOSTS = range(10, 255)
 
 
 class NoAddressError(Exception):
@@ -39,7 +42,15 @@ class Addresses:
         """The address that this name keeps, chosen now when it has none yet."""
         with self._changed:
             if name not in self._kept:
-                self._kept[name] = self._unused()
+                self._kept[name] = self._unused(_KEPT, _HOSTS)
+                self._write()
+            return self._kept[name]
+
+    def own(self, name: str) -> str:
+        """An address among the sandbox's own, for what is no task; its certificate is valid there."""
+        with self._changed:
+            if name not in self._kept:
+                self._kept[name] = self._unused(_OWN, _OWN_HOSTS)
                 self._write()
             return self._kept[name]
 
@@ -64,9 +75,9 @@ class Addresses:
                 del self._holders[address]
             self._changed.notify_all()
 
-    def _unused(self) -> str:
+    def _unused(self, thirds: range, hosts: range) -> str:
         taken = set(self._kept.values())
-        for third, host in itertools.product(_KEPT, _HOSTS):
+        for third, host in itertools.product(thirds, hosts):
             address = f"{self._network}.{third}.{host}"
             if address not in taken:
                 return address

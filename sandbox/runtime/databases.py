@@ -3,7 +3,7 @@
 
 Wraps functions of ``ministack.services.rds``. Data are in ``databases/<account>/<instance>`` of the state folder, final
 and manual snapshots in ``databases/<account>/.snapshots/<snapshot>/data``: a data folder as it can be started again,
-which is where restoring from a snapshot will begin.
+from a copy of which a restored instance begins.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ NEEDS = (
     "ministack.services.rds._restore_state",
     "ministack.services.rds._rotate_instance_password",
     "ministack.services.rds._single_instance_response",
+    "ministack.services.rds._snapshots",
     "ministack.services.rds._start_db_instance",
     "ministack.services.rds._start_rds_container_for_instance",
     "ministack.services.rds._stop_db_instance",
@@ -64,6 +65,7 @@ _PORTS = 80  # from the first one on; a sandbox has as many databases
 _ELSEWHERE = Path("/var/lib/localgov-sandbox")
 _IDENTITY_FILE = "resource-id"
 _OWNER_FILE = "state-folder"
+_RESTORED_FROM = "_sandbox_restored_from"  # of an instance's record, until its server has begun
 
 
 @dataclass
@@ -149,25 +151,12 @@ class Databases:
     ) -> Container:
         folder = self._folder(account, region, identifier)
         _make_passable(folder.parent)
-        major, binaries = postgresql.installed(str(record.get("EngineVersion", "")))
-        server = Server(
-            data=folder / "data",
-            binaries=_reachable_copy(self._settings, binaries),
-            major=major,
-            host=f"{self._settings.task_network}.0.2",
-            port=port,
-            log=self._settings.state / "logs" / "databases" / f"{account}-{identifier}.log",
-            user=postgresql.unprivileged_user(),
-        )
+        log = self._settings.state / "logs" / "databases" / f"{account}-{identifier}.log"
+        server = self._server(folder, str(record.get("EngineVersion", "")), port, log)
         _set_aside(folder, str(record.get("DbiResourceId", "")))
         if not server.data.is_dir():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            postgresql.initialise(
-                server,
-                database=environment["POSTGRES_DB"],
-                master=environment["POSTGRES_USER"],
-                password=environment["POSTGRES_PASSWORD"],
-            )
+            self._begin(server, record, environment)
             (folder / _IDENTITY_FILE).write_text(str(record.get("DbiResourceId", "")), encoding="utf-8")
         database = Database(server, postgresql.new_password())
         postgresql.set_password(server, postgresql.ADMINISTRATOR, database.administrator_password)
@@ -179,6 +168,31 @@ class Databases:
         container.start()
         postgresql.await_ready(server, database.administrator_password, container)
         return container
+
+    def _server(self, folder: Path, version: str, port: int, log: Path) -> Server:
+        major, binaries = postgresql.installed(version)
+        return Server(
+            data=folder / "data",
+            binaries=_reachable_copy(self._settings, binaries),
+            major=major,
+            host=f"{self._settings.task_network}.0.2",
+            port=port,
+            log=log,
+            user=postgresql.unprivileged_user(),
+        )
+
+    def _begin(self, server: Server, record: dict[str, Any], environment: dict[str, str]) -> None:
+        """Make the data folder: from the snapshot that the instance is restored from, or else empty."""
+        master, password = environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"]
+        snapshot = record.pop(_RESTORED_FROM, None)
+        if snapshot is None:
+            postgresql.initialise(server, database=environment["POSTGRES_DB"], master=master, password=password)
+            return
+        copy = self._snapshot_folder(snapshot) / "data"
+        if not copy.is_dir():
+            raise DatabaseError(f"the data of the snapshot {snapshot} are not here: it was taken without a server")
+        postgresql.copy_stopped(server, server.data, source=copy)
+        postgresql.set_password(server, master, password)
 
     def start_container(self, identifier: str, record: dict[str, Any]) -> None:
         """After a restart of the emulator: start what ran, leave what was stopped."""
@@ -338,7 +352,14 @@ class Databases:
         create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
         def create_server(logical_id: str, properties: dict[str, Any], stack: str) -> Created:
-            physical_id, attributes = create(logical_id, properties, stack)
+            snapshot = self._restored_snapshot(properties)
+            # Restored, it has the snapshot's master user and database; a template names neither then, as on AWS.
+            own = {"MasterUsername": snapshot["MasterUsername"], "DBName": snapshot["DBName"]} if snapshot else {}
+            physical_id, attributes = create(logical_id, {**properties, **own}, stack)
+            if snapshot:
+                self._rds._instances[physical_id].update(
+                    {_RESTORED_FROM: snapshot["DBSnapshotArn"], "StorageEncrypted": snapshot["StorageEncrypted"]}
+                )
             self._start_created(physical_id)
             record = self._rds._instances[physical_id]
             return physical_id, {**attributes, **provisioners._rds_db_instance_attrs(record)}
@@ -362,6 +383,19 @@ class Databases:
         # A replacement calls these by name.
         provisioners._rds_db_instance_create = create_server
         provisioners._rds_db_instance_delete = delete_server
+
+    def _restored_snapshot(self, properties: dict[str, Any]) -> dict[str, Any] | None:
+        """The snapshot that a template restores an instance from."""
+        identifier = str(properties.get("DBSnapshotIdentifier") or "").rsplit(":", 1)[-1]
+        if not identifier:
+            return None
+        for name in ("DBName", "MasterUsername", "StorageEncrypted"):
+            if name in properties:
+                raise ValueError(f"{name} comes from the snapshot: leave it out beside DBSnapshotIdentifier.")
+        snapshot: dict[str, Any] | None = self._rds._snapshots.get(identifier)
+        if snapshot is None:
+            raise ValueError(f"DBSnapshot {identifier} not found.")
+        return snapshot
 
     def _start_created(self, identifier: str) -> None:
         record = self._rds._instances[identifier]

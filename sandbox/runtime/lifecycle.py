@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sandbox.runtime import cloud_map, engine, errors, execution, health, images, roles, tasks
+from sandbox.runtime import cloud_map, engine, errors, execution, health, images, roles, rollouts, tasks
 from sandbox.runtime.addresses import NoAddressError
 from sandbox.runtime.containers import Container
 from sandbox.runtime.state import Answer, Runtime
@@ -62,6 +62,7 @@ _CONTAINER_LABEL = "com.amazonaws.ecs.container-name"
 _ENDED_TASKS_KEPT = 3600.0  # seconds that a stopped task is still described, as on ECS
 _FOLDERS_KEPT = 20  # of ended tasks of one family
 _DEPENDENCY_SECONDS = 600.0  # that a container may take to end which another one waits for
+_MAXIMUM_PERCENT = 200  # of the desired tasks that may run during a deployment, unless the service says less
 _SUCCESSOR_WAIT = 150.0  # seconds: more than the longest stopTimeout
 
 
@@ -187,9 +188,9 @@ class Lifecycle:
         secrets = execution.prepare(settings, containers)
         service = self._service(record)
         name = tasks.keeps_address_as(containers[0], cloud_map.registered_name(service))
-        # A service of one task keeps its address: the successor waits until the predecessor has gone.
-        alone = service is not None and service.get("desiredCount") == 1
-        address = self._runtime.addresses.lease(arn, name, wait=_SUCCESSOR_WAIT if alone else 0.0)
+        # The successor waits until the predecessor has given its address back.
+        wait = _SUCCESSOR_WAIT if service is not None and keeps_its_address(service) else 0.0
+        address = self._runtime.addresses.lease(arn, name, wait=wait)
         return _Prepared(
             containers={task.container["name"]: task for task in containers},
             secrets=secrets,
@@ -220,11 +221,14 @@ class Lifecycle:
         record = task.record
         record["containers"][index]["healthStatus"] = status
         record["healthStatus"] = status
-        if status == health.UNHEALTHY:
-            with request_scope(task.account, task.region):
-                if self._service(record) is not None:
-                    self.stop(record, "Task failed container health checks", "ServiceSchedulerInitiated")
-                    self._ecs._record_service_task_failure(record)
+        with request_scope(task.account, task.region):
+            if self._service(record) is None:
+                return
+            if status == health.HEALTHY:
+                rollouts.became_healthy(record, task.account, task.region)
+            else:
+                self.stop(record, "Task failed container health checks", "ServiceSchedulerInitiated")
+                self._ecs._record_service_task_failure(record)
 
     # End
 
@@ -352,6 +356,16 @@ class Lifecycle:
             ended = record.get("lastStatus") == "STOPPED" and isinstance(stopped_at, int | float)
             if ended and stopped_at < limit:
                 self._ecs._tasks.pop(arn, None)
+
+
+def keeps_its_address(service: dict[str, Any]) -> bool:
+    """Whether the only task of a service goes before its successor comes, at the same address.
+
+    It does where no second task may run meanwhile, and where clients were given the address when they started.
+    """
+    maximum = int((service.get("deploymentConfiguration") or {}).get("maximumPercent", _MAXIMUM_PERCENT))
+    alone = maximum < _MAXIMUM_PERCENT or bool(service.get("serviceRegistries"))
+    return service.get("desiredCount") == 1 and alone
 
 
 def _task(record: dict[str, Any], definition: dict[str, Any], container: dict[str, Any]) -> Task:

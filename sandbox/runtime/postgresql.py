@@ -142,9 +142,10 @@ def copy_running(server: Server, administrator_password: str, target: Path) -> N
     _run(server, [*command, *connection], {"PGPASSWORD": administrator_password})
 
 
-def copy_stopped(server: Server, target: Path) -> None:
+def copy_stopped(server: Server, target: Path, *, source: Path | None = None) -> None:
+    """A copy of data that no server uses: the stopped server's own, or those of *source*."""
     _own(target.parent, server.user)
-    _run(server, ["cp", "-a", str(server.data), str(target)])
+    _run(server, ["cp", "-a", str(source or server.data), str(target)])
 
 
 def launch(server: Server) -> Launch:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from sandbox.runtime import engine
-from sandbox.runtime.lifecycle import Lifecycle
+from sandbox.runtime.lifecycle import Lifecycle, keeps_its_address
 from sandbox.runtime.state import Answer, Runtime
 
 NEEDS = (
@@ -108,9 +108,9 @@ class Scheduler:
         self._record_failure(record, digest_resolution_failed)
 
     def _make_room(self, service: dict[str, Any]) -> None:
-        """A service of one task keeps its address, so the task of the old deployment goes before the new one comes."""
+        """The task of the old deployment goes before the new one comes, where they share an address."""
         primary = self._ecs._primary_deployment(service)
-        if service.get("desiredCount") != 1 or primary is None:
+        if primary is None or not keeps_its_address(service):
             return
         for record in self._live_tasks(service):
             if self._ecs._deployment_for_task(service, record) is not primary:

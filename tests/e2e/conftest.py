@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,9 @@ from sandbox.settings import ROOT, Settings, load
 
 SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
 Playbook = Callable[..., subprocess.CompletedProcess[str]]
+# One figure: `name`, `value`, `unit`, and what else there is to know about it.
+Figure = dict[str, Any]
+_measured: list[Figure] = []
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +76,21 @@ def organisation(settings: Settings, deployed: subprocess.CompletedProcess[str])
 
 def sample(name: str) -> bytes:
     return (SAMPLES / name).read_bytes()
+
+
+def record(name: str, figures: list[Figure]) -> None:
+    """Keep what was measured in build/bench/<name>.json, and print it when all tests have ended.
+
+    A limit would judge the machine and not the platform.
+    """
+    target = ROOT / "build" / "bench" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(figures, indent=2) + "\n")
+    _measured.extend(figures)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _measured:
+        terminalreporter.section("measured")
+        for figure in _measured:
+            terminalreporter.line(f"{figure['name']}: {figure['value']} {figure['unit']}")

@@ -30,12 +30,17 @@ INSIDE = {"dagit", "daemon", "code_server", "run"}
 TO_AWS = {(name, "aws", 443) for name in INSIDE}
 TO_S3 = {(name, "s3", 443) for name in INSIDE}
 FROM_THE_FRONTEND = {("frontend", "internet", 443)}
+# The diagram's arrow from the user to the frontend, where the frontend has a load balancer: on AWS 443 and 80.
+BALANCED = "sutton"
+FROM_THE_BALANCER = {("public_balancer", "frontend", 8080)}
+FROM_THE_WORLD = {("world", "public_balancer", 8443), ("world", "public_balancer", 8081)}
 
 
 class Account:
     """The groups of one account's two VPCs, under the names of the declaration."""
 
     def __init__(self, settings: Settings, name: str) -> None:
+        self.name = name
         self._client = _deployer(settings, name)
         network = self._made("localgov-network")
         vpcs = [network["FrontendVpc"], network["DagsterVpc"]]
@@ -64,13 +69,19 @@ class Account:
         given = {group["GroupId"] for group in self.defaults}
         return [group["GroupName"] for group in self.groups if group["GroupId"] not in {*self.names, *given}]
 
+    def declared(self, arrows: set[Arrow]) -> set[Arrow]:
+        """Those arrows, where this account has its frontend behind a load balancer."""
+        return arrows if self.name == BALANCED else set()
+
     def leaving(self) -> set[Arrow]:
         """What a group lets out: its name, to whom, on which port."""
         return {(name, other, port) for name, other, port in self._ends("IpPermissionsEgress") if other != "nowhere"}
 
     def entering(self) -> set[Arrow]:
         """What a group lets in: from whom, its name, on which port."""
-        return {(other, name, port) for name, other, port in self._ends("IpPermissions")}
+        return {
+            ("world" if other == "internet" else other, name, port) for name, other, port in self._ends("IpPermissions")
+        }
 
     def _ends(self, direction: str) -> Iterator[Arrow]:
         for group in self.groups:
@@ -120,21 +131,22 @@ def account(request: pytest.FixtureRequest, settings: Settings, deployed: subpro
 
 
 def test_each_service_is_let_out_along_its_arrows_and_nowhere_else(account: Account) -> None:
-    assert account.leaving() == DIAGRAM | TO_AWS | TO_S3 | FROM_THE_FRONTEND
+    along = DIAGRAM | TO_AWS | TO_S3 | FROM_THE_FRONTEND | account.declared(FROM_THE_BALANCER)
+    assert account.leaving() == along
 
 
 def test_each_part_lets_in_who_has_an_arrow_to_it_and_nobody_else(account: Account) -> None:
-    assert account.entering() == DIAGRAM | TO_AWS
+    assert account.entering() == DIAGRAM | TO_AWS | account.declared(FROM_THE_BALANCER | FROM_THE_WORLD)
 
 
-def test_no_group_lets_anybody_in_by_address(account: Account) -> None:
-    by_address = [
-        (group["GroupName"], rule)
+def test_no_group_but_a_public_balancers_lets_anybody_in_by_address(account: Account) -> None:
+    by_address = {
+        account.names.get(group["GroupId"])
         for group in account.groups
         for rule in group["IpPermissions"]
         if rule.get("IpRanges") or rule.get("Ipv6Ranges") or rule.get("PrefixListIds")
-    ]
-    assert by_address == []
+    }
+    assert by_address == ({"public_balancer"} if account.name == BALANCED else set())
 
 
 def test_the_groups_that_vpcs_bring_along_allow_nothing(account: Account) -> None:
@@ -147,9 +159,15 @@ def test_there_is_no_group_but_those_of_the_declaration(account: Account) -> Non
 
 
 def test_the_drawn_matrix_shows_what_is_deployed(account: Account) -> None:
+    """It is drawn with the frontend's balancer, on AWS's own ports."""
     drawn = json.loads((ROOT / "docs" / "network_matrix.json").read_text(encoding="utf-8"))
     arrows = {(arrow["source"], arrow["target"], arrow["port"]) for arrow in drawn["connections"]}
-    assert arrows == account.leaving()
+    world = {("world", "public_balancer", 443), ("world", "public_balancer", 80)}
+    assert arrows - world == account.leaving() | FROM_THE_BALANCER
     assert {
-        (source, target, port) for source, row in drawn["matrix"].items() for target, port in row.items() if port
+        (source, target, port)
+        for source, row in drawn["matrix"].items()
+        for target, ports in row.items()
+        for port in (ports if isinstance(ports, list) else [ports])
+        if port
     } == arrows

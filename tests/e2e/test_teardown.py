@@ -8,6 +8,7 @@ from sandbox.journey.person import Submission, upload, wait_for_result
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, sample
+from tests.e2e.workings import Workings
 
 ACCOUNT = "sutton"
 
@@ -33,10 +34,22 @@ def uploaded(organisation: Organisation) -> Submission:
     return sent
 
 
+def database_rows(workings: Workings) -> set[tuple[str, ...]]:
+    """Each run with its state, and how many events it has left."""
+    return set(
+        workings.query(
+            "SELECT run_id, status, count(*)::text FROM runs JOIN event_logs USING (run_id) "
+            "WHERE status = 'SUCCESS' GROUP BY run_id, status"
+        )
+    )
+
+
 def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_it(
     settings: Settings, organisation: Organisation, playbook: Playbook
 ) -> None:
     before = uploaded(organisation)
+    workings = Workings(settings, ACCOUNT)
+    rows = database_rows(workings)
     shared = organisation.report(ACCOUNT, before.results_prefix)["shared"]
     assert organisation.read(READER, shared["bucket"], shared["key"])
 
@@ -54,7 +67,9 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
     assert back.returncode == 0, back.stdout[-4000:]
     assert organisation.report(ACCOUNT, before.results_prefix)["state"] == "accepted"
     assert organisation.read(READER, shared["bucket"], shared["key"])
+    assert database_rows(workings) >= rows, "Dagster remembers every run of the time before"
     uploaded(organisation)
+    assert workings.runs(before) == ["SUCCESS"], "what was processed is not processed again"
     pipeline = Principal(ACCOUNT, READER.role)
     results = organisation.keys(pipeline, organisation.bucket(ACCOUNT, "data-store"), "results/")
     assert [key for key in results if before.identifier in key], "what was there before is still there"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,8 @@ from tests.e2e.conftest import Playbook
 
 Policy = dict[str, Any]
 Sabotage = Callable[[Policy], None]
-ACCOUNTS = {"hub", "camden", "croydon", "sutton", "outsider", "stranger"}
+AUTHORITIES = ("camden", "croydon", "sutton")
+ACCOUNTS = {"hub", *AUTHORITIES, "outsider", "stranger"}
 SERVICES = ("frontend", "dagit", "daemon", "code-server", "run")
 # Principal, action, owner, and the end of the resource's ARN with the folder.
 Surprise = tuple[str, str, str, str]
@@ -260,14 +262,23 @@ def test_every_role_of_every_account_reaches_what_is_declared_and_nothing_else(
     assert run.returncode == 0, run.stdout[-6000:]
     tried = trials(tmp_path)
     assert {trial["account"] for trial in tried} == ACCOUNTS
-    roles = {f"localgov-{name}-{kind}" for name in SERVICES for kind in ("task", "execution")}
-    for account in ACCOUNTS:
-        assert {trial["role"] for trial in tried if trial["account"] == account} >= roles, account
     assert {trial["outcome"] for trial in tried} == {"allowed", "refused", "as declared"}
-    owned = {(trial["owner"], trial["resource"].split(":")[-1]) for trial in tried}
-    assert len([resource for owner, resource in owned if owner == "hub" and "repository" in resource]) == 4
-    for account in ("camden", "croydon", "sutton"):
-        assert len([resource for owner, resource in owned if owner == account]) == 3
+    roles = [f"localgov-{name}-{kind}" for name in SERVICES for kind in ("task", "execution")]
+    name = Tampering(settings).bucket_name
+    buckets = [name(account, kind) for account in AUTHORITIES for kind in ("data-store", "workspace", "shared")]
+    buckets += [name("hub", kind) for kind in ("data-store", "workspace")]
+    images = [f"repository/localgov/{image}" for image in ("frontend", "dagit", "daemon", "code-server")]
+    # Each role of each account, members and outsiders alike, does each thing to each bucket and each repository.
+    tried_at_the_top = {
+        (trial["account"], trial["role"], trial["resource"].split(":")[-1], trial["action"])
+        for trial in tried
+        if not trial["prefix"]
+    }
+    wanted = {
+        *itertools.product(ACCOUNTS, roles, buckets, ("list", "get", "put", "delete")),
+        *itertools.product(ACCOUNTS, roles, images, ("pull", "push")),
+    }
+    assert wanted - tried_at_the_top == set()
     assert "no surprise" in run.stdout
     assert "Every one" in (tmp_path / "verify.html").read_text()
     assert residue(settings) == []
@@ -353,6 +364,9 @@ def test_each_of_thirteen_sabotages_is_reported(
     assert residue(settings) == []
 
 
+PULL_BY_ANOTHER = {"Sid": "Sabotage", "Effect": "Allow", "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]}
+
+
 def no_grants(policy: Policy) -> None:
     policy["Statement"] = [statement for statement in policy["Statement"] if statement not in grants(policy)]
 
@@ -364,29 +378,49 @@ def test_what_lets_nobody_in_or_somebody_out_is_reported_too(
     tampering: Tampering,
     tmp_path: Path,
 ) -> None:
-    """A lock that is broken while the other still holds: it is found that the statements are not the declared ones."""
+    """A lock that is broken while the other still holds: it is found that the statements are not the declared ones.
+
+    So is a statement beside them that lets in somebody from outside, whom no trial is made as.
+    """
     name = tampering.bucket_name
+    foreign = "arn:aws:iam::999999999999:root"
+    tampering.bucket("camden", "shared", also(reading(name("camden", "shared"), foreign)))
+    tampering.repository("daemon", also({**PULL_BY_ANOTHER, "Principal": {"AWS": foreign}}))
+    tampering.repository("code-server", each_grant(lambda statement: statement.update(Action="ecr:*")))
     tampering.repository("frontend", each_grant(without_condition("aws:PrincipalOrgID")))
     tampering.repository("dagit", each_grant(for_all_values))
     tampering.bucket("sutton", "shared", each_grant(without_condition("aws:PrincipalOrgPaths")))
+    tampering.bucket("sutton", "shared", each_grant(lambda statement: statement.update(Action="s3:*")))
+    # Declared is one dataset only, and the statement has no such limit.
+    limited = tmp_path / "limited.yml"
+    limited.write_text("local_authorities: {hosts: {camden: {platform_share_prefixes: [ssda903]}}}\n")
     nobody = f"arn:aws:iam::{settings.accounts['sutton'].id}:role/nobody-yet"
     tampering.bucket("sutton", "data-store", also(reading(name("sutton", "data-store"), nobody)))
     tampering.bucket("hub", "workspace", lambda policy: policy["Statement"][0].update(Action="s3:GetObject"))
     # An authority that has revoked by itself, of which the inventory does not know, is as closed as it has decided.
     tampering.bucket("croydon", "shared", no_grants)
     tampering.tags("croydon", "shared", **{"share": "revoked", "share-since": "2026-11-20T09:00:00Z"})
-    few = ("--limit", "hub,sutton,croydon", "-e", f"report_folder={tmp_path}", "-e", "verify_roles=localgov-run-task")
-    run = playbook("verify", *few)
+    accounts = "hub,camden,sutton,croydon"
+    few = ("--limit", accounts, "-e", f"report_folder={tmp_path}", "-e", "verify_roles=localgov-run-task")
+    run = playbook("verify", "-i", str(limited), *few)
     assert run.returncode != 0
+    assert ("hub/localgov-run-task", "get", "camden", name("camden", "shared")) in surprises(tmp_path)
+    assert ("hub/localgov-run-task", "put", "sutton", name("sutton", "shared")) in surprises(tmp_path)
     assert {(owner, resource) for _, action, owner, resource in surprises(tmp_path) if action == "trust"} == {
         ("hub", "repository/localgov/frontend"),
         ("hub", "repository/localgov/dagit"),
+        ("hub", "repository/localgov/daemon"),
+        ("hub", "repository/localgov/code-server"),
         ("hub", name("hub", "workspace")),
+        ("camden", name("camden", "shared")),
         ("sutton", name("sutton", "shared")),
         ("sutton", name("sutton", "data-store")),
     }
     assert [surprise for surprise in surprises(tmp_path) if surprise[2] == "croydon"] == []
     said = " ".join(run.stdout.split())
+    outside = f"Not declared, and lets in from outside: Sabotage: AWS {foreign}. Take it out of"
+    assert f"camden:{name('camden', 'shared')} differs from its declaration. {outside} the policy of" in said
+    assert f"hub:localgov/daemon differs from its declaration. {outside} the policy of localgov/daemon." in said
     assert f"sutton:{name('sutton', 'data-store')} differs from its declaration. Sabotage is not declared." in said
     assert "DenyInsecureTransport is missing; DenyInsecureTransport is not declared. ansible-playbook" in said
     assert "croydon itself has revoked it, on 2026-11-20T09:00:00Z: the bucket" in said

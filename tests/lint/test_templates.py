@@ -101,8 +101,10 @@ def test_a_container_has_time_to_stop(properties: dict[str, Any]) -> None:
 def test_a_service_returns_to_its_last_state_when_its_tasks_do_not_come_up(properties: dict[str, Any]) -> None:
     deployment = properties["DeploymentConfiguration"]
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
-    # One at a time: never two daemons.
-    assert deployment["MaximumPercent"] == 100
+    # Where two would disagree there is one at a time; elsewhere the old one serves until the new one is healthy.
+    alone = properties["ServiceName"] in ("daemon", "code-server", "census-code")
+    shares = (deployment["MaximumPercent"], deployment["MinimumHealthyPercent"])
+    assert shares == ((100, 0) if alone else (200, 100))
     tasks = {where.split("/")[1]: task for where, task in TASKS}
     (container,) = (one for one in containers(tasks[properties["TaskDefinition"]["Ref"]]) if one["Essential"])
     assert container["HealthCheck"]["Command"][0] == "CMD"
@@ -138,16 +140,28 @@ def test_each_statement_on_every_resource_is_listed_with_its_reason_and_nothing_
     assert {statement["Sid"] for _, statement in statements() if "*" in each(statement["Resource"])} == listed
 
 
-@named(resources("AWS::RDS::DBInstance"))
-def test_a_database_is_encrypted_backed_up_private_and_not_removed_by_accident(properties: dict[str, Any]) -> None:
-    assert properties["StorageEncrypted"] is True
+INSTANCES, CLUSTERS = resources("AWS::RDS::DBInstance"), resources("AWS::RDS::DBCluster")
+# What keeps data: an instance of its own, or a cluster whose instances hold none.
+DATABASES = [entry for entry in INSTANCES if "DBClusterIdentifier" not in entry[1]] + CLUSTERS
+
+
+@named(DATABASES)
+def test_a_database_is_encrypted_backed_up_and_not_removed_by_accident(properties: dict[str, Any]) -> None:
+    # A restored one is as its snapshot is, which was taken of an encrypted one.
+    assert properties["StorageEncrypted"] == {"If": ["IsRestored", {"Ref": "AWS::NoValue"}, True]}
     assert properties["BackupRetentionPeriod"] > 0
-    assert properties["PubliclyAccessible"] is False
     assert properties["DeletionProtection"] is True
     assert properties["ManageMasterUserPassword"] is True
 
 
-@named(resources("AWS::RDS::DBParameterGroup"))
+@named(INSTANCES)
+def test_a_database_server_is_private_and_kept_up_to_date(properties: dict[str, Any]) -> None:
+    assert properties["PubliclyAccessible"] is False
+    assert properties["AutoMinorVersionUpgrade"] is True
+    assert properties["CACertificateIdentifier"] == "rds-ca-rsa2048-g1"
+
+
+@named(resources("AWS::RDS::DBParameterGroup") + resources("AWS::RDS::DBClusterParameterGroup"))
 def test_a_database_takes_no_connection_without_tls(properties: dict[str, Any]) -> None:
     assert properties["Parameters"]["rds.force_ssl"] == "1"
 
@@ -168,9 +182,60 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         for container in containers(task)
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
-    assert having == [
-        (f"{template}/DaemonTaskDefinition", "init", False) for template in ("services", "services_without_sign_in")
+    variants = ("services", "services_balanced", "services_hosted", "services_without_sign_in")
+    assert having == [(f"{name}/DaemonTaskDefinition", "init", False) for name in variants]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=[path.stem for path in TEMPLATES])
+def test_a_template_fits_into_one_request_with_room_to_grow(path: Path) -> None:
+    assert path.stat().st_size < 0.9 * 51200
+
+
+@named(resources("AWS::ECS::Service"))
+def test_a_service_says_what_it_has_no_longer(properties: dict[str, Any]) -> None:
+    """A list that is left out stays as it was: a service would never leave its balancer."""
+    assert isinstance(properties["LoadBalancers"], list)
+    assert isinstance(properties["ServiceRegistries"], list)
+
+
+@named(resources("AWS::ElasticLoadBalancingV2::LoadBalancer"))
+def test_a_balancer_drops_what_is_no_proper_request(properties: dict[str, Any]) -> None:
+    attributes = {entry["Key"]: entry["Value"] for entry in properties["LoadBalancerAttributes"]}
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert attributes["routing.http.desync_mitigation_mode"] in ("defensive", "strictest")
+
+
+def test_a_public_balancer_speaks_tls_and_sends_everything_else_there() -> None:
+    public = [
+        listener
+        for _, listener in resources("AWS::ElasticLoadBalancingV2::Listener")
+        if listener["LoadBalancerArn"]["Ref"] == "PublicBalancer"
     ]
+    assert sorted(listener["Protocol"] for listener in public) == ["HTTP", "HTTPS"]
+    for listener in public:
+        (action,) = listener["DefaultActions"]
+        if listener["Protocol"] == "HTTPS":
+            assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2-")
+        else:
+            assert (action["Type"], action["RedirectConfig"]["Protocol"]) == ("redirect", "HTTPS")
+
+
+def test_the_world_comes_in_at_a_public_balancer_only() -> None:
+    open_to_all = {
+        (where.split("/")[1], rule["FromPort"])
+        for where, group in resources("AWS::EC2::SecurityGroup")
+        for rule in group.get("SecurityGroupIngress", [])
+    }
+    assert open_to_all == {("PublicBalancerSecurityGroup", 443), ("PublicBalancerSecurityGroup", 80)}
+    assert not [rule for _, rule in resources("AWS::EC2::SecurityGroupIngress") if "CidrIp" in rule]
+
+
+@named(resources("AWS::ElastiCache::ReplicationGroup"))
+def test_a_cache_speaks_tls_to_who_knows_a_token_that_no_template_has(properties: dict[str, Any]) -> None:
+    assert properties["TransitEncryptionEnabled"] is True
+    assert properties["TransitEncryptionMode"] == "required"
+    assert properties["AtRestEncryptionEnabled"] is True
+    assert properties["AuthToken"] == {"Sub": "{{resolve:secretsmanager:${Token}:SecretString:token}}"}
 
 
 @named(resources("AWS::Cognito::UserPool"))
@@ -207,7 +272,8 @@ def test_whether_people_sign_in_is_always_said() -> None:
         for entry in container["Environment"]
         if entry["Name"] == "SIGN_IN"
     }
+    variants = ("services", "services_balanced", "services_hosted")
     assert said == {
-        "services/FrontendTaskDefinition": "cognito",
+        **{f"{name}/FrontendTaskDefinition": "cognito" for name in variants},
         "services_without_sign_in/FrontendTaskDefinition": "none",
     }

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 from botocore.exceptions import WaiterError
 
 from tests.sandbox.conftest import Sandbox
@@ -88,7 +89,7 @@ def test_the_deployer_makes_no_people(sandbox: Sandbox) -> None:
         cognito.admin_create_user(UserPoolId="eu-west-2_abc", Username="x@camden.example")
 
 
-def test_people_and_frontends_are_known_from_the_first_start_and_stay(sandbox: Sandbox) -> None:
+def test_people_are_thought_of_at_the_first_start(sandbox: Sandbox) -> None:
     path = sandbox.folder / "people.json"
     assert path.stat().st_mode & 0o777 == 0o600
     people = json.loads(path.read_text(encoding="utf-8"))
@@ -99,8 +100,28 @@ def test_people_and_frontends_are_known_from_the_first_start_and_stay(sandbox: S
     assert len(passwords) == len(people)
     assert all(len(password) >= 20 for password in passwords)
     assert not [password for password in passwords if password in sandbox.log()]
+
+
+@pytest.mark.parametrize(
+    ("host", "is_right"), [("{network}.1.2", True), ("{network}.1.2.example", False), ("127.0.0.1", False)]
+)
+def test_people_are_sent_back_to_tasks_and_nowhere_else(sandbox: Sandbox, host: str, is_right: bool) -> None:
+    cognito = sandbox.client("cognito-idp", sandbox.root("camden"))
+    pool = cognito.create_user_pool(PoolName="returns")["UserPool"]["Id"]
+    client = cognito.create_user_pool_client(
+        UserPoolId=pool,
+        ClientName="frontend",
+        AllowedOAuthFlowsUserPoolClient=True,
+        AllowedOAuthFlows=["code"],
+        AllowedOAuthScopes=["openid"],
+        CallbackURLs=["http://0.0.0.0:8080/back"],
+    )["UserPoolClient"]["ClientId"]
     network = sandbox.description["task_network"].removesuffix(".0.0/16")
-    frontends = sandbox.description["frontends"]
-    assert frontends.keys() == {"hub", "camden", "croydon", "sutton"}
-    assert len(set(frontends.values())) == 4
-    assert all(address.startswith(f"{network}.") for address in frontends.values())
+    query = {
+        "client_id": client,
+        "redirect_uri": f"http://{host.format(network=network)}:8080/back",
+        "response_type": "code",
+        "scope": "openid",
+    }
+    page = requests.get(f"{sandbox.description['browser_endpoint_url']}/oauth2/authorize", params=query, timeout=30)
+    assert (page.status_code == 200) is is_right

@@ -27,7 +27,7 @@ class Run:
     returncode: int
     output: str
     argv: set[str] = field(default_factory=set)
-    """Every command line that a process of this machine had meanwhile."""
+    """Every command line that a process had which began meanwhile, whosever it was."""
 
     def line(self, *parts: str) -> str:
         """The first line of the output that holds all the parts."""
@@ -65,9 +65,10 @@ class ControlNode:
 
     def play(self, tasks: str, *arguments: str, watched: bool = False, **play: object) -> Run:
         """Runs a playbook of one play with those tasks (YAML) to its end."""
+        before = _all_processes()
         process = self.start(tasks, *arguments, **play)
         argv: set[str] = set()
-        watcher = threading.Thread(target=_watch_argv, args=(process, argv) if watched else (None, argv))
+        watcher = threading.Thread(target=_watch_argv, args=(process if watched else None, before, argv))
         watcher.start()
         output, _ = process.communicate(timeout=240)
         watcher.join()
@@ -75,6 +76,15 @@ class ControlNode:
 
     def session_directories(self) -> list[Path]:
         return list((self.home / ".ansible").glob("tmp/*/aws-account-sessions.*"))
+
+    def processes(self) -> list[Path]:
+        """All processes that work in this control node's folder, as runs and their modules do."""
+        found = []
+        for process in _all_processes():
+            with contextlib.suppress(OSError):  # it ended in between
+                if (process / "cwd").samefile(self.home):
+                    found.append(process)
+        return found
 
     def written(self) -> dict[Path, str]:
         """All files of this control node that came into being after its start, with their content."""
@@ -92,10 +102,14 @@ def wait_for(condition: Callable[[], _Value], what: str, seconds: float = 30) ->
     return value
 
 
-def _watch_argv(process: subprocess.Popen[str] | None, argv: set[str]) -> None:
+def _all_processes() -> set[Path]:
+    return set(Path("/proc").glob("[0-9]*"))
+
+
+def _watch_argv(process: subprocess.Popen[str] | None, before: set[Path], argv: set[str]) -> None:
     while process and process.poll() is None:
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):  # it ended in between
-                    argv.add((entry / "cmdline").read_text(errors="replace").replace("\0", " "))
+        # What was there before is left out: to look at all of it takes a core away from the run.
+        for entry in _all_processes() - before:
+            with contextlib.suppress(OSError):  # it ended in between
+                argv.add((entry / "cmdline").read_text(errors="replace").replace("\0", " "))
         time.sleep(0.01)

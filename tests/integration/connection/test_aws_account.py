@@ -521,15 +521,17 @@ def test_the_cache_is_its_owners_only_and_goes_with_the_run_however_it_ends(
     process = control_node.start(WAIT, "--limit", "camden")
     directory = wait_for(control_node.session_directories, "the sessions")[0]
     files = wait_for(lambda: [path for path in directory.glob("*.json")], "a session")
-    assert directory.stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in directory.iterdir() if not path.is_symlink()} == {0o600}
+    inside = [path for path in (directory, *directory.rglob("*")) if not path.is_symlink()]
+    assert {path.stat().st_mode & 0o777 for path in inside if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in inside if not path.is_dir()} == {0o600}
     assert "secret_access_key" in files[0].read_text(encoding="utf-8")
     process.send_signal(how)
     process.wait(30)
     try:
         wait_for(lambda: not control_node.session_directories(), "the end of the sessions", 10)
+        wait_for(lambda: not control_node.processes(), "the end of the warm Python, and of the modules", 10)
     finally:
-        # What a killed run leaves running, the task's command, ends by this.
+        # Should something be left running after all, it ends by this.
         (control_node.home / "ended").touch()
 
 

@@ -87,7 +87,7 @@ def test_a_limit_asks_the_registry_and_pushes_nothing(playbook: Playbook, layout
 
 
 @pytest.mark.usefixtures("repositories")
-def test_without_layouts_at_hand_a_limit_takes_what_was_pushed_last(
+def test_without_layouts_at_hand_a_limit_takes_what_the_last_whole_run_ran(
     playbook: Playbook, layouts: Path, tmp_path: Path
 ) -> None:
     nothing_here = ("-i", str(_inventory_without_layouts(tmp_path)))
@@ -96,6 +96,15 @@ def test_without_layouts_at_hand_a_limit_takes_what_was_pushed_last(
     changes(playbook(*given(layouts)))
     assert changes(playbook(*nothing_here, "--limit", "camden,sutton")) == {"camden": 0, "sutton": 0}
     assert known(tmp_path) == dict.fromkeys(("camden", "sutton"), wanted(layouts))
+    # Other content is pushed, and then the former comes back, which pushes nothing.
+    other = tmp_path / "other"
+    for name in IMAGES:
+        write_layout(other / name, [name.encode(), b"other"])
+    changes(playbook(*given(other)))
+    assert changes(playbook(*given(layouts)))["hub"] == 1
+    assert changes(playbook(*given(layouts)))["hub"] == 0
+    changes(playbook(*nothing_here, "--limit", "camden"))
+    assert known(tmp_path)["camden"] == wanted(layouts)
 
 
 def test_digests_that_the_inventory_pins_are_run_and_nothing_is_asked(playbook: Playbook, tmp_path: Path) -> None:
@@ -137,14 +146,31 @@ def _inventory_without_layouts(folder: Path) -> Path:
     return copied
 
 
-# Stands in for an engine, which the tests' machine need not have: writes the archive that its arguments ask for.
+# Stands in for an engine, which the tests' machine need not have: writes the archive that its arguments ask for, and
+# like the engines' own command lines takes no option that it does not know.
 ENGINE = """\
 #!/usr/bin/env python3
-import os, re, sys, tarfile
-arguments = " ".join(sys.argv[1:])
+import argparse, os, re, sys, tarfile
 with open("{calls}", "a") as calls:
-    calls.write(arguments + " " + " ".join(sorted(os.environ)) + "\\n")
-archive = re.search(r"(?:dest=|oci-archive:)(\\S+/([a-z-]+)\\.tar)", arguments)
+    calls.write(" ".join(sys.argv[1:]) + " " + " ".join(sorted(os.environ)) + "\\n")
+options = dict(
+    buildx_build="platform target build-arg provenance output",
+    build="platform target build-arg timestamp tag",
+    push="",
+)
+words = sys.argv[1:]
+command = "_".join(words[:2]) if words[0] == "buildx" else words[0]
+parser = argparse.ArgumentParser(allow_abbrev=False)
+for option in options[command].split():
+    parser.add_argument("--" + option, action="append", default=[])
+if command == "build":
+    parser.add_argument("--layers", action="store_true")
+parser.add_argument("places", nargs=2 if command == "push" else 1)
+given = parser.parse_args(words[2 if command == "buildx_build" else 1:])
+if command != "push":
+    assert os.path.isdir(given.places[0]), given.places
+target = " ".join(given.output if command == "buildx_build" else given.places)
+archive = re.search(r"(?:dest=|oci-archive:)(\\S+/([a-z-]+)\\.tar)", target)
 if archive:
     with tarfile.open(archive[1], "w") as opened:
         opened.add("{layouts}/" + archive[2], ".")

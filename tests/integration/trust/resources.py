@@ -91,7 +91,9 @@ def make_key(sandbox: Sandbox, name: str) -> Made:
 
 def make_secret(sandbox: Sandbox, name: str) -> Made:
     secrets = sandbox.client("secretsmanager", sandbox.root("camden"))
-    arn = secrets.create_secret(Name=name, SecretString="made up")["ARN"]
+    # By the key that AWS keeps, no other account could read it.
+    key = sandbox.client("kms", sandbox.root("camden")).create_key(Description=name)["KeyMetadata"]["KeyId"]
+    arn = secrets.create_secret(Name=name, SecretString="made up", KmsKeyId=key)["ARN"]
 
     def read() -> Any:
         found = secrets.get_resource_policy(SecretId=arn).get("ResourcePolicy")

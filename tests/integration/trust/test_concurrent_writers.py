@@ -75,6 +75,26 @@ def test_what_others_took_out_after_the_plan_is_not_brought_back(contested: Cont
     assert contested.sids() == ["Theirs", "LocalgovList"]
 
 
+def test_what_is_written_between_the_last_look_and_the_write_is_lost_and_nobody_can_see_it(
+    contested: Contested,
+) -> None:
+    """AWS has no conditional write of a policy: this is the window that remains, and the module's notes name it."""
+    reads: list[str | None] = []
+
+    def read() -> str | None:
+        found = contested.store.read()
+        reads.append(found)
+        if len(reads) == 2:  # the plan, and the look right before the write
+            contested.second_writer(OLD, THEIRS)
+        return found
+
+    task = replace(contested.task, store=replace(contested.store, read=read))
+    outcome = carry_out(task, task.plan())
+    assert contested.sids() == ["Old", "LocalgovList"]
+    assert outcome.warnings == ()
+    assert len(reads) == 3, "nothing is done between the last look and the write"
+
+
 def test_whoever_writes_over_ours_gets_it_once_more_beside_theirs(contested: Contested) -> None:
     def overwrite(number: int) -> None:
         if number == 1:

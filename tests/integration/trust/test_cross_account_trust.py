@@ -8,12 +8,15 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import resource_of
+from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import sid_at_key
 
 from tests.integration.trust.conftest import Playbook
 from tests.integration.trust.resources import MAKERS, Made, make_bucket, make_role
 from tests.sandbox.conftest import Sandbox, policy
 
 KINDS = list(MAKERS)
+CAMDEN = "012345670123"
 
 
 def beats(arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,10 +138,11 @@ def test_a_bucket_that_encrypts_with_a_key_is_opened_and_closed_with_its_key(
     results = playbook.run(*beats(present(bucket, locks)))
     assert [result["changed"] for result in results] == [True, True, False, False]
     do = results[1]
-    assert do["encryption_key"]["resource"] == key.arn
-    assert do["encryption_key"]["policy"] == key.read() != untouched
-    (statement,) = do["encryption_key"]["statements"]
-    assert statement["Sid"] == "LocalgovDecrypt"
+    (opened,) = do["encryption_keys"]
+    assert opened["resource"] == key.arn
+    assert opened["policy"] == key.read() != untouched
+    (statement,) = opened["statements"]
+    assert statement["Sid"] == f"{sid_at_key('Localgov', resource_of(bucket.arn, None, CAMDEN, '', 'aws'))}Decrypt"
     assert statement["Condition"]["StringEquals"]["kms:ViaService"] == "s3.eu-west-2.amazonaws.com"
     assert statement["Condition"]["StringLike"] == {
         "kms:EncryptionContext:aws:s3:arn": [bucket.arn, f"{bucket.arn}/*"],
@@ -148,6 +152,54 @@ def test_a_bucket_that_encrypts_with_a_key_is_opened_and_closed_with_its_key(
     results = playbook.run(*beats(absent(bucket)))
     assert [result["changed"] for result in results] == [True, True, False, False]
     assert bucket.read() is None
+    assert key.read() == untouched
+
+
+def test_two_buckets_with_one_key_are_opened_and_closed_each_for_itself(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    one, other = make_bucket(sandbox, unique), make_bucket(sandbox, f"{unique}-other")
+    key = MAKERS["kms_key"](sandbox, unique)
+    untouched = key.read()
+    for bucket in (one, other):
+        encrypt(sandbox, bucket.reference, KMSMasterKeyID=key.arn)
+    first, *_ = playbook.run(present(one, locks))
+    alone = key.read()
+    playbook.run(present(other, locks), absent(other))
+    assert key.read() == alone
+    assert first["encryption_keys"][0]["statements"] == alone["Statement"][-1:]  # type: ignore[index]
+    playbook.run(absent(one))
+    assert key.read() == untouched
+
+
+def test_a_key_that_the_bucket_no_longer_encrypts_by_is_kept_in_step_and_closed_with_it(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    """Objects that were written under it are opened by it still."""
+    bucket, former = make_bucket(sandbox, unique), MAKERS["kms_key"](sandbox, unique)
+    untouched = former.read()
+    encrypt(sandbox, unique, KMSMasterKeyID=former.arn)
+    playbook.run(present(bucket, locks))
+    sandbox.client("s3", sandbox.root("camden")).delete_bucket_encryption(Bucket=unique)
+    (narrowed,) = playbook.run(present(bucket, locks, expires="2999-01-01"))
+    (opened,) = narrowed["encryption_keys"]
+    assert opened["statements"][0]["Condition"]["DateLessThan"] == {"aws:CurrentTime": "2999-01-01T00:00:00Z"}
+
+    results = playbook.run(*beats(absent(bucket)))
+    assert [result["changed"] for result in results] == [True, True, False, False]
+    assert former.read() == untouched
+
+
+def test_a_key_stays_open_for_no_bucket_that_is_gone(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    bucket, key = make_bucket(sandbox, unique), MAKERS["kms_key"](sandbox, unique)
+    untouched = key.read()
+    encrypt(sandbox, unique, KMSMasterKeyID=key.arn)
+    playbook.run(present(bucket, locks))
+    sandbox.client("s3", sandbox.root("camden")).delete_bucket(Bucket=unique)
+    (closed,) = playbook.run(absent(bucket))
+    assert closed["changed"] is True
     assert key.read() == untouched
 
 
@@ -165,6 +217,7 @@ def test_no_trouble_with_the_key_opens_a_bucket_or_keeps_it_open(
 ) -> None:
     bucket, key = make_bucket(sandbox, unique), MAKERS["kms_key"](sandbox, unique)
     encrypt(sandbox, unique, KMSMasterKeyID=key.arn)
+    untouched = sids(key.read())
     deny = {"Effect": "Deny", "Action": "kms:GetKeyPolicy", "Resource": key.arn}
     iam = sandbox.client("iam", sandbox.root("camden"))
 
@@ -188,7 +241,7 @@ def test_no_trouble_with_the_key_opens_a_bucket_or_keeps_it_open(
     assert bucket.read() is None
     (again,) = playbook.run(absent(bucket))
     assert again["changed"] is True
-    assert "LocalgovDecrypt" not in sids(key.read())
+    assert sids(key.read()) == untouched
 
 
 def test_a_bucket_that_encrypts_with_the_key_of_aws_is_not_opened_to_readers_who_could_not_read(
@@ -202,6 +255,40 @@ def test_a_bucket_that_encrypts_with_the_key_of_aws_is_not_opened_to_readers_who
     assert "which AWS keeps for this account alone" in reading["msg"]
     assert listing["changed"] is closing["changed"] is True
     assert bucket.read() is None
+
+
+def test_a_secret_under_the_key_of_aws_is_not_opened_to_readers_who_could_not_read(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    secrets = sandbox.client("secretsmanager", sandbox.root("camden"))
+    arn = secrets.create_secret(Name=unique, SecretString="made up")["ARN"]
+    task = {"resource": arn, **locks}
+    reading, describing, _ = playbook.run(
+        {**task, "access": "read", "_fails": True},
+        {**task, "actions": ["secretsmanager:DescribeSecret"]},
+        {"resource": arn, "state": "absent"},
+    )
+    assert "is encrypted with the key that AWS keeps for this account alone" in reading["msg"]
+    assert describing["changed"] is True
+
+
+def test_sessions_of_a_role_are_revoked_when_trust_is_taken_out_and_only_then(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    made = make_role(sandbox, unique)
+    made.write(policy(made.others))
+    iam = sandbox.client("iam", sandbox.root("camden"))
+    revoking = absent(made, revoke_sessions=True)
+    playbook.run(present(made, locks), {**revoking, "_check": True})
+    assert iam.list_role_policies(RoleName=unique)["PolicyNames"] == []
+    playbook.run(revoking)
+    (name,) = iam.list_role_policies(RoleName=unique)["PolicyNames"]
+    first = iam.get_role_policy(RoleName=unique, PolicyName=name)["PolicyDocument"]
+    assert first["Statement"][0]["Effect"] == "Deny"
+    assert set(first["Statement"][0]["Condition"]["DateLessThan"]) == {"aws:TokenIssueTime"}
+    (again,) = playbook.run(revoking)
+    assert again["changed"] is False
+    assert iam.get_role_policy(RoleName=unique, PolicyName=name)["PolicyDocument"] == first
 
 
 def test_what_is_refused_writes_nothing_and_says_why(

@@ -130,21 +130,55 @@ def test_a_snapshot_of_a_running_instance_is_a_whole_copy(camden: Account) -> No
 
 
 def test_a_stack_has_a_real_database_with_a_password_managed_in_secrets_manager(camden: Account) -> None:
+    cloudformation, name = camden.client("cloudformation"), camden.cluster
+    outputs = stack(camden, DBName="runs", MasterUsername="dagster")
+    with connection({}, **login(camden, outputs)):
+        pass
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    with pytest.raises(psycopg2.OperationalError, match="refused"):
+        psycopg2.connect(host=outputs["Host"], port=outputs["Port"], dbname="runs", user="x", password="x")
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["of a running instance", "final"])
+def test_a_stack_restores_an_instance_with_the_rows_of_a_snapshot(camden: Account, running: bool) -> None:
+    rds, name = camden.client("rds"), f"{camden.cluster}-lost"
+    with connection(create(camden, name)) as cursor:
+        cursor.execute("CREATE TABLE kept (i int); INSERT INTO kept SELECT generate_series(1, 1000)")
+    snapshot = f"{name}-kept"
+    if running:
+        rds.create_db_snapshot(DBInstanceIdentifier=name, DBSnapshotIdentifier=snapshot)
+    rds.delete_db_instance(
+        DBInstanceIdentifier=name, FinalDBSnapshotIdentifier=f"{name}-{'last' if running else 'kept'}"
+    )
+    outputs = stack(camden, DBInstanceIdentifier=name, DBSnapshotIdentifier=snapshot)
+    with connection({}, **login(camden, outputs)) as cursor:
+        cursor.execute("SELECT count(*), sum(i) FROM kept")
+        assert cursor.fetchone() == (1000, 500500)
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(host=outputs["Host"], port=outputs["Port"], dbname="runs", user="dagster", password=PASSWORD)
+
+
+def test_a_restored_instance_takes_its_master_user_from_the_snapshot(camden: Account) -> None:
+    with pytest.raises(AssertionError, match="MasterUsername comes from the snapshot"):
+        stack(camden, MasterUsername="dagster", DBSnapshotIdentifier="any")
+
+
+def stack(camden: Account, **properties: str) -> dict[str, str]:
+    """Create a stack with a database. Its outputs."""
+    own = {
+        "Engine": "postgres",
+        "EngineVersion": "16",
+        "DBInstanceClass": "db.t4g.micro",
+        "AllocatedStorage": "20",
+        "ManageMasterUserPassword": True,
+        **properties,
+    }
     template = {
         "Resources": {
-            "Database": {
-                "Type": "AWS::RDS::DBInstance",
-                "DeletionPolicy": "Snapshot",
-                "Properties": {
-                    "Engine": "postgres",
-                    "EngineVersion": "16",
-                    "DBInstanceClass": "db.t4g.micro",
-                    "AllocatedStorage": "20",
-                    "DBName": "runs",
-                    "MasterUsername": "dagster",
-                    "ManageMasterUserPassword": True,
-                },
-            }
+            "Database": {"Type": "AWS::RDS::DBInstance", "DeletionPolicy": "Snapshot", "Properties": own},
         },
         "Outputs": {
             "Host": {"Value": {"Fn::GetAtt": ["Database", "Endpoint.Address"]}},
@@ -154,27 +188,22 @@ def test_a_stack_has_a_real_database_with_a_password_managed_in_secrets_manager(
     }
     cloudformation, name = camden.client("cloudformation"), camden.cluster
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
-    outputs = {
-        output["OutputKey"]: output["OutputValue"]
-        for output in cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
-    }
+
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+    made = eventually(ended, f"the end of the creation of {name}")
+    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    assert made["StackStatus"] == "CREATE_COMPLETE", [event.get("ResourceStatusReason") for event in events]
+    return {output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}
+
+
+def login(camden: Account, outputs: dict[str, str]) -> dict[str, str]:
+    """Where and how a stack's database is opened."""
     secret = json.loads(camden.client("secretsmanager").get_secret_value(SecretId=outputs["Secret"])["SecretString"])
-    psycopg2.connect(
-        host=outputs["Host"],
-        port=outputs["Port"],
-        dbname="runs",
-        user=secret["username"],
-        password=secret["password"],
-    ).close()
-    cloudformation.delete_stack(StackName=name)
-    cloudformation.get_waiter("stack_delete_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
-    with pytest.raises(psycopg2.OperationalError, match="refused"):
-        psycopg2.connect(host=outputs["Host"], port=outputs["Port"], dbname="runs", user="x", password="x")
+    where = {"host": outputs["Host"], "port": outputs["Port"]}
+    return {**where, "dbname": "runs", "user": secret["username"], "password": secret["password"]}
 
 
 def create(camden: Account, name: str) -> dict[str, Any]:

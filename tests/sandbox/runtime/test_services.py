@@ -57,7 +57,9 @@ def test_a_stopped_task_of_a_service_is_replaced_at_the_same_address(camden: Acc
 
 
 def test_a_deployment_replaces_the_only_task_of_a_service_in_place(camden: Account) -> None:
-    camden.serve(camden.define(LISTENER, environment=[{"name": "NAME", "value": "old"}]))
+    alone = {"maximumPercent": 100, "minimumHealthyPercent": 0}
+    old = camden.define(LISTENER, environment=[{"name": "NAME", "value": "old"}])
+    camden.serve(old, deploymentConfiguration=alone)
     address = address_of(camden.service_task())
     eventually(lambda: _says(address) == "hello from old", "the old task")
     new = camden.define(LISTENER, environment=[{"name": "NAME", "value": "new"}])

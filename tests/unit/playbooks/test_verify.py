@@ -29,7 +29,14 @@ STATEMENT = {
     "because": "these statements and no others",
     "rights": "own",
 }
-REFUSED = {**STATEMENT, "role": "deployer", "action": "get", "expected": "refused", "outcome": "refused"}
+REFUSED = {
+    **STATEMENT,
+    "role": "deployer",
+    "action": "get",
+    "expected": "refused",
+    "outcome": "refused",
+    "reason": "AccessDenied: no",
+}
 
 
 def said(folder: Path, statements: list[dict[str, str]], trials: list[dict[str, str]]) -> tuple[int, str]:

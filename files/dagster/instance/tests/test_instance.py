@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorType
 from localgov_dagster_instance import __main__ as service
 from processes import ACCOUNT, REGION, emulator, free_port, listens, postgresql, wait_until
 
@@ -152,6 +153,21 @@ def test_runs_are_launched_as_the_fixed_task_in_the_network_from_the_environment
     }
 
 
+def test_runs_are_watched_retried_and_limited_and_ticks_are_forgotten(instance: dg.DagsterInstance) -> None:
+    assert (instance.run_monitoring_enabled, instance.run_monitoring_poll_interval_seconds) == (True, 20)
+    assert instance.run_monitoring_start_timeout_seconds == 300
+    assert instance.run_monitoring_max_runtime_seconds == 3600
+    assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 2)
+    queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    assert queue.max_concurrent_runs == 5
+    one_at_a_time = {limit["key"] for limit in queue.tag_concurrency_limits if limit["limit"] == 1}
+    assert one_at_a_time == {"localgov/submission", "localgov/regional_table"}
+    days = instance.get_tick_retention_settings(InstigatorType.SENSOR)
+    assert {status.name: kept for status, kept in days.items()}["SKIPPED"] == 1
+    assert not instance.telemetry_enabled
+
+
 def test_the_reference_that_a_run_gets_names_variables_and_no_secret(
     instance: dg.DagsterInstance, database: dict[str, str]
 ) -> None:
@@ -220,6 +236,15 @@ def test_a_database_that_never_answers_is_named_without_its_password(database: d
     reason = service.wait_for("the database", lambda: service.database_answers(absent), 0)
     assert reason is not None
     assert database["DAGSTER_PG_PASSWORD"] not in reason
+
+
+def test_a_hosted_code_location_is_found_by_the_service_that_serves_it() -> None:
+    environment = {"HOSTED_CODE_LOCATIONS": "census,new_town"}
+    servers = [entry["grpc_server"] for entry in service.hosted_workspace(environment)["load_from"]]
+    assert [server["location_name"] for server in servers] == ["census", "new_town"]
+    assert servers[1]["host"] == {"env": "NEW_TOWN_CODE_HOST"}
+    assert str(service.HOSTED_WORKSPACE) in service.command("daemon", environment)
+    assert str(service.HOSTED_WORKSPACE) not in service.command("daemon", {})
 
 
 def test_an_unknown_service_is_refused_with_the_names_of_those_there_are() -> None:

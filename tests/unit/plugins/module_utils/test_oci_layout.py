@@ -132,7 +132,11 @@ def _refer_to(entry: object) -> Callable[[Path], None]:
 
 BROKEN: list[tuple[str, Callable[[Path], None], list[str]]] = [
     ("no version", _without("oci-layout"), ["oci-layout", "Build the image again"]),
-    ("another version", _with("oci-layout", {"imageLayoutVersion": "2.0"}), ["oci-layout", "2.0"]),
+    (
+        "another version",
+        _with("oci-layout", {"imageLayoutVersion": "2.0"}),
+        ["oci-layout", "2.0", "Build the image again"],
+    ),
     ("no index", _without("index.json"), ["index.json", "Build the image again"]),
     ("an index that is no JSON", _with("index.json", "{"), ["index.json", "no JSON"]),
     ("an index that is a list", _with("index.json", []), ["index.json", "no JSON object"]),

@@ -23,6 +23,9 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
 from ansible_collections.localgov.platform.plugins.module_utils._policy_stores import (
     ResourceMissingError,
     encryption_key,
+    foreign_subscriptions,
+    keys_with,
+    obstacle_of_secret,
     store_of,
 )
 from botocore.stub import Stubber
@@ -236,3 +239,106 @@ def test_a_key_of_another_account_is_opened_there() -> None:
     key = key_found("aws:kms", "arn:aws:kms:eu-west-2:999999999999:key/1234")
     assert "another account's to open" in key.obstacle
     assert key.resource.label == "KMS key 1234 of account 999999999999"
+
+
+# --- Keys that were opened ---
+
+
+def key_arn(name: str) -> str:
+    return f"arn:aws:kms:eu-west-2:{ACCOUNT}:key/{name}"
+
+
+def test_keys_are_looked_through_page_by_page_and_those_not_to_be_read_are_named() -> None:
+    kms, answers = stubbed("kms")
+    opened = json.dumps({"Statement": [{**OURS, "Sid": "LocalgovForabcDecrypt"}]})
+    closed = json.dumps({"Statement": [{**OURS, "Sid": "LocalgovForabdDecrypt"}]})
+    answers.add_response(
+        "list_keys",
+        {"Keys": [{"KeyId": "a", "KeyArn": key_arn("a")}], "Truncated": True, "NextMarker": "more"},
+        {},
+    )
+    answers.add_response("get_key_policy", {"Policy": opened}, {"KeyId": key_arn("a"), "PolicyName": "default"})
+    rest = [{"KeyId": each, "KeyArn": key_arn(each)} for each in "bcd"]
+    answers.add_response("list_keys", {"Keys": rest, "Truncated": False}, {"Marker": "more"})
+    answers.add_response("get_key_policy", {"Policy": closed}, {"KeyId": key_arn("b"), "PolicyName": "default"})
+    answers.add_client_error("get_key_policy", "AccessDeniedException")
+    answers.add_client_error("get_key_policy", "NotFoundException")
+    found, unseen = keys_with(kms, BUCKET, "LocalgovForabc")
+    assert [key.arn for key in found] == [key_arn("a")]
+    assert unseen == [key_arn("c")]
+    answers.assert_no_pending_responses()
+
+
+def test_whoever_may_not_list_the_keys_is_told_what_is_needed() -> None:
+    kms, answers = stubbed("kms")
+    answers.add_client_error("list_keys", "AccessDeniedException", "not authorized")
+    with pytest.raises(AnsibleAWSError, match="needs kms:ListKeys"):
+        keys_with(kms, BUCKET, "LocalgovForabc")
+
+
+# --- The key of a secret ---
+
+
+def obstacle(name: str | None, manager: str | None = None) -> str:
+    secrets, secret_answers = stubbed("secretsmanager")
+    kms, key_answers = stubbed("kms")
+    secret_answers.add_response("describe_secret", {"KmsKeyId": name} if name else {})
+    if manager:
+        key_answers.add_response("describe_key", {"KeyMetadata": {"KeyId": "1234", "KeyManager": manager}})
+    return obstacle_of_secret(secrets, lambda key: kms, resource("secretsmanager"))
+
+
+@pytest.mark.parametrize(
+    ("name", "manager"),
+    [
+        (None, None),
+        ("alias/aws/secretsmanager", None),
+        (f"arn:aws:kms:eu-west-2:{ACCOUNT}:alias/aws/secretsmanager", None),
+        (key_arn("1234"), "AWS"),
+        ("1234", "AWS"),
+    ],
+)
+def test_a_secret_under_the_key_that_aws_keeps_is_read_by_no_other_account(
+    name: str | None, manager: str | None
+) -> None:
+    assert "the key that AWS keeps for this account alone" in obstacle(name, manager)
+
+
+@pytest.mark.parametrize("name", ["1234", "alias/own", key_arn("1234")])
+def test_a_secret_under_a_key_of_its_account_can_be_read(name: str) -> None:
+    assert obstacle(name, "CUSTOMER") == ""
+
+
+def test_a_secret_under_a_key_of_another_account_is_a_matter_of_that_account() -> None:
+    assert obstacle("arn:aws:kms:eu-west-2:999999999999:key/1234") == ""
+
+
+# --- Subscriptions ---
+
+
+def test_subscriptions_of_other_accounts_are_found_on_all_pages() -> None:
+    sns, answers = stubbed("sns")
+
+    def subscription(owner: str) -> dict[str, str]:
+        topic = REFERENCES["sns"][0]
+        return {
+            "SubscriptionArn": f"{topic}:1",
+            "Owner": owner,
+            "Protocol": "sqs",
+            "Endpoint": f"arn:aws:sqs:eu-west-2:{owner}:queue",
+            "TopicArn": topic,
+        }
+
+    topic = {"TopicArn": REFERENCES["sns"][0]}
+    first = {"Subscriptions": [subscription(ACCOUNT)], "NextToken": "more"}
+    answers.add_response("list_subscriptions_by_topic", first, topic)
+    second = {"Subscriptions": [subscription("999999999999")]}
+    answers.add_response("list_subscriptions_by_topic", second, {**topic, "NextToken": "more"})
+    assert foreign_subscriptions(sns, resource("sns")) == [
+        {
+            "subscription_arn": f"{REFERENCES['sns'][0]}:1",
+            "owner": "999999999999",
+            "protocol": "sqs",
+            "endpoint": "arn:aws:sqs:eu-west-2:999999999999:queue",
+        }
+    ]

@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
+    with_statements,
+    without_statements,
+)
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import (
     KINDS,
     RefusedError,
@@ -17,12 +21,15 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_resource
 from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import (
     PRESETS,
     PURPOSES,
+    SHAREABLE,
     Statement,
     Trust,
     check,
+    check_sid,
     expiry,
     has_expired,
     key_statements,
+    sid_at_key,
     wanted_statements,
 )
 
@@ -128,11 +135,35 @@ def test_only_one_organisation_is_taken(organisation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["*", "**", "?*", "*/*", "a*", "*-*", "arn:aws:iam::*:role/*", "arn:aws:iam::111122223333:role/**"]
+    "pattern",
+    [
+        "*",
+        "**",
+        "?*",
+        "*/*",
+        "a*",
+        "*-*",
+        "*role*",
+        "a?b?c",
+        "*-t*k",
+        "*-role",
+        "data-*",
+        "*execution*",
+        "/////////*",
+        "arn:aws:iam::*:role/*",
+        "arn:aws:iam::111122223333:role/**",
+    ],
 )
 def test_a_pattern_of_almost_every_role_is_no_lock(pattern: str) -> None:
     with pytest.raises(RefusedError, match="so it is no lock"):
         check(replace(TRUST, role_patterns=("localgov-*", pattern)))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["localgov-*", "*-execution", "run", "lg-*-execution", "arn:aws:iam::111122223333:role/teams/*"]
+)
+def test_a_pattern_that_begins_or_ends_with_a_name_is_a_lock(pattern: str) -> None:
+    check(replace(TRUST, role_patterns=(pattern,)))
 
 
 @pytest.mark.parametrize(
@@ -184,10 +215,10 @@ def test_a_prefix_that_is_no_folder_is_refused(prefix: str) -> None:
 
 
 def test_both_kinds_of_roles_may_be_given_together() -> None:
-    trust = replace(TRUST, role_arns=(ROLE,), role_patterns=("localgov-*", "arn:aws:iam::111122223333:role/data/*"))
+    trust = replace(TRUST, role_arns=(ROLE,), role_patterns=("localgov-*", "arn:aws:iam::111122223333:role/teams/*"))
     check(trust)
     assert by_sid(trust)["LocalgovRead"]["Condition"]["ArnLike"] == {
-        "aws:PrincipalArn": [ROLE, "arn:aws:iam::*:role/localgov-*", "arn:aws:iam::111122223333:role/data/*"]
+        "aws:PrincipalArn": [ROLE, "arn:aws:iam::*:role/localgov-*", "arn:aws:iam::111122223333:role/teams/*"]
     }
 
 
@@ -334,11 +365,28 @@ def test_an_action_that_is_not_one_of_the_resource_is_refused(kind: str, action:
         ("secretsmanager_secret", "secretsmanager:PutResourcePolicy"),
         ("sns_topic", "sns:AddPermission"),
         ("sqs_queue", "sqs:SetQueueAttributes"),
+        ("s3_bucket", "s3:PutInventoryConfiguration"),
+        ("s3_bucket", "s3:PutBucketNotification"),
+        ("s3_bucket", "s3:PutReplicationConfiguration"),
+        ("s3_bucket", "s3:PutEncryptionConfiguration"),
+        ("s3_bucket", "s3:PutBucketLogging"),
+        ("s3_bucket", "s3:DeleteObjectVersion"),
+        ("kms_key", "kms:ScheduleKeyDeletion"),
+        ("kms_key", "kms:ReplicateKey"),
+        ("ecr_repository", "ecr:ActionThatAwsAddsLater"),
+        ("iam_role", "sts:AssumeRoleWithWebIdentity"),
     ],
 )
 def test_what_would_outlive_revoking_is_refused(kind: str, action: str) -> None:
     with pytest.raises(RefusedError, match="could let themselves in again after you revoke"):
         wanted_statements(with_actions(action), resource(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_a_preset_lets_in_may_be_let_in_action_by_action(kind: str) -> None:
+    preset = {action for purposes in PRESETS[kind].values() for actions in purposes.values() for action in actions}
+    assert preset <= set(SHAREABLE[kind])
+    assert wanted_statements(with_actions(*SHAREABLE[kind]), resource(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -359,7 +407,7 @@ def test_no_access_and_no_actions_is_refused() -> None:
 
 def test_the_key_of_a_bucket_decrypts_for_that_bucket_through_s3_alone() -> None:
     (statement,) = key_statements(replace(TRUST, expires="2027-03-31"), BUCKET, KEY)
-    assert (statement["Sid"], statement["Action"], statement["Resource"]) == ("LocalgovDecrypt", "kms:Decrypt", "*")
+    assert (statement["Action"], statement["Resource"]) == ("kms:Decrypt", "*")
     assert statement["Condition"] == {
         **LOCKS,
         "StringEquals": {"aws:PrincipalOrgID": ORGANISATION, "kms:ViaService": "s3.eu-west-2.amazonaws.com"},
@@ -379,6 +427,18 @@ def test_the_key_of_a_bucket_decrypts_for_that_bucket_through_s3_alone() -> None
 )
 def test_a_key_opens_no_further_than_the_bucket(trust: Trust, actions: object) -> None:
     assert [each["Action"] for each in key_statements(trust, BUCKET, KEY)] == ([] if actions is None else [actions])
+
+
+def test_statements_of_two_buckets_in_one_key_are_told_apart() -> None:
+    other = resource_of("shared-too", "s3_bucket", ACCOUNT, "eu-west-2", "aws")
+    mine, theirs = (key_statements(TRUST, bucket, KEY) for bucket in (BUCKET, other))
+    both = with_statements(
+        with_statements(None, mine, sid_at_key("Localgov", BUCKET)), theirs, sid_at_key("Localgov", other)
+    )
+    assert both["Statement"] == [*mine, *theirs]
+    assert without_statements(both, sid_at_key("Localgov", other)) == {**both, "Statement": mine}
+    assert without_statements(both, "Localgov") == both
+    check_sid(mine[0]["Sid"])
 
 
 # --- Ends ---

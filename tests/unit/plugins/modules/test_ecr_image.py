@@ -210,6 +210,7 @@ def test_an_upload_that_always_breaks_is_given_up_with_its_layer_named(
         upload()
     assert digest_of(path, len(b"first layer")) in str(given_up.value)
     assert "broke 3 times" in str(given_up.value)
+    assert "Run this again" in str(given_up.value)
 
 
 def test_a_layer_that_somebody_else_completed_first_counts_as_sent(stub: Stubber, upload: Callable[[], str]) -> None:
@@ -233,8 +234,31 @@ def test_an_image_that_somebody_else_made_known_first_counts_as_pushed(
     says_no(stub, "put_image", "ImageAlreadyExistsException")
     ecr.put(repository, manifest, "1.0")
     says_no(stub, "put_image", "ImageTagAlreadyExistsException")
-    with pytest.raises(ClientError, match="ImageTagAlreadyExists"):
+    with pytest.raises(
+        ecr.UploadError, match=r"somebody gave its tag 1.0 of .* to another image. Tags are immutable: run"
+    ):
         ecr.put(repository, manifest, "1.0")
+
+
+def test_which_image_is_run_is_recorded_on_the_repository_beside_its_other_tags(stub: Stubber) -> None:
+    arn = "arn:aws:ecr:eu-west-2:200000000001:repository/localgov/frontend"
+    repository = ecr.Repository(stub.client, "200000000001", NAME, URI, arn)
+    platform = {"Key": "platform", "Value": "localgov"}
+    stub.add_response("list_tags_for_resource", {"tags": [platform]}, {"resourceArn": arn})
+    assert ecr.current_digest(repository) is None
+    recorded = {"Key": "current-digest", "Value": OTHER}
+    stub.add_response("tag_resource", {}, {"resourceArn": arn, "tags": [recorded]})
+    ecr.record_current(repository, OTHER)
+    stub.add_response("list_tags_for_resource", {"tags": [platform, recorded]}, {"resourceArn": arn})
+    assert ecr.current_digest(repository) == OTHER
+
+
+def test_a_refusal_says_where_and_what_is_needed(stub: Stubber, repository: ecr.Repository) -> None:
+    says_no(stub, "describe_images", "AccessDeniedException")
+    with pytest.raises(ClientError) as refused:
+        ecr.images(repository)
+    told = ecr.failure("read it", refused.value, "200000000001", "eu-west-2", "ecr:DescribeImages")
+    assert "in account 200000000001, region eu-west-2: this task's identity needs ecr:DescribeImages on the" in told
 
 
 # --- Telling ---

@@ -39,27 +39,49 @@ def test_an_owners_table_holds_what_was_allowed_and_names_who_was_shut_out() -> 
         ]
     )
     camden, hub = matrix["tables"]
-    assert camden == {
-        "owner": "camden",
-        "places": ["localgov-012345670123-shared", "localgov-012345670123-shared/ssda903"],
-        "let_in": [
-            {
-                "principal": "hub/localgov-run-task",
-                "cells": [{"allowed": ["get", "list"], "surprise": False}, {"allowed": ["get"], "surprise": False}],
-            }
-        ],
-        "shut_out": ["camden/localgov-run-task", "sutton/localgov-run-task"],
+    (reader,) = camden["let_in"]
+    assert (camden["owner"], reader["principal"]) == ("camden", "hub/localgov-run-task")
+    assert dict(zip(camden["places"], reader["cells"], strict=True)) == {
+        "localgov-012345670123-shared": {"allowed": ["get", "list"], "surprise": False},
+        "localgov-012345670123-shared/ssda903": {"allowed": ["get"], "surprise": False},
     }
+    assert [row["principal"] for row in camden["shut_out"]] == ["camden/localgov-run-task", "sutton/localgov-run-task"]
     assert (hub["owner"], hub["places"], hub["let_in"]) == ("hub", ["localgov/frontend"], [])
 
 
 def test_who_was_expected_and_not_let_in_is_not_among_those_shut_out() -> None:
     table = access.matrix([trial(), trial(account="croydon", outcome="refused", expected="allowed")])["tables"][0]
     assert table["shut_out"] == []
-    assert table["let_in"][1] == {
-        "principal": "croydon/localgov-run-task",
-        "cells": [{"allowed": [], "surprise": True}],
-    }
+    assert table["let_in"][1]["principal"] == "croydon/localgov-run-task"
+    assert table["let_in"][1]["cells"] == [{"allowed": [], "surprise": True}]
+
+
+def test_every_trial_is_told_with_its_expectation_outcome_and_reason_and_those_that_ended_alike_together() -> None:
+    table = access.matrix(
+        [
+            trial(outcome="refused", reason="AccessDenied: get"),
+            trial(action="list", outcome="refused", reason="AccessDenied: list"),
+            trial(action="put", outcome="allowed", expected="refused", reason=""),
+        ]
+    )["tables"][0]
+    assert table["let_in"][0]["groups"] == [
+        {
+            "place": "localgov-012345670123-shared",
+            "actions": ["get", "list"],
+            "expected": "refused",
+            "because": "no arrow asks for it",
+            "outcome": "refused",
+            "reason": "AccessDenied: get",
+        },
+        {
+            "place": "localgov-012345670123-shared",
+            "actions": ["put"],
+            "expected": "refused",
+            "because": "no arrow asks for it",
+            "outcome": "allowed",
+            "reason": "",
+        },
+    ]
 
 
 def test_a_cell_is_empty_where_nothing_was_tried() -> None:
@@ -77,7 +99,7 @@ def test_a_surprise_in_either_direction_and_a_failed_trial_are_told_with_awss_re
         ]
     )
     assert matrix["counts"] == {"trials": 4, "surprises": 3, "allowed": 2, "refused": 1, "failed": 1}
-    assert matrix["lines"][1:] == [
+    assert matrix["lines"][2:] == [
         "SURPRISE: hub/localgov-run-task get camden:localgov-012345670123-shared was allowed, expected refused "
         "(no arrow asks for it). AccessDenied: no",
         "SURPRISE: hub/localgov-run-task get camden:localgov-012345670123-shared/ssda903 was refused, expected allowed "
@@ -89,13 +111,16 @@ def test_a_surprise_in_either_direction_and_a_failed_trial_are_told_with_awss_re
 
 def test_a_principal_has_one_line_with_all_that_it_was_let_into() -> None:
     lines = access.matrix([trial(), trial(action="list"), trial(IMAGE, "pull", "refused")])["lines"]
-    assert lines == ["hub/localgov-run-task  refused   1 of   3  get+list camden:localgov-012345670123-shared"]
+    assert lines == [
+        "Who                    Tried  Refused  Surprises  Let into",
+        "hub/localgov-run-task      3        1          0  get+list camden:localgov-012345670123-shared",
+    ]
 
 
 def test_statements_that_are_not_the_declared_ones_are_a_surprise_and_no_principal() -> None:
     differs = trial(action="trust", outcome="differs", expected="as declared", reason="Run site.yml.")
     matrix = access.matrix([trial(), differs, trial(action="trust", outcome="as declared")])
-    assert matrix["lines"][1:] == [
+    assert matrix["lines"][2:] == [
         "SURPRISE: camden:localgov-012345670123-shared differs from its declaration. Run site.yml."
     ]
     assert [row["principal"] for row in matrix["tables"][0]["let_in"]] == ["hub/localgov-run-task"]

@@ -112,7 +112,7 @@ def test_only_a_service_that_asks_for_versions_may_list_them() -> None:
 def test_a_follower_may_look_at_tasks_and_stop_them_but_start_none_and_pass_no_role() -> None:
     services = SERVICES | {"dagit": {"follows": ["run"]}}
     actions = [action for s in declaration.launch_statements("dagit", services, "localgov") for action in [s["Action"]]]
-    assert actions == [["ecs:DescribeTasks", "ecs:StopTask"], "ecs:DescribeTaskDefinition", "logs:GetLogEvents"]
+    assert actions == [["ecs:DescribeTasks", "ecs:StopTask"], "ecs:DescribeTaskDefinition"]
 
 
 def test_deleting_is_a_right_of_its_own() -> None:
@@ -144,3 +144,58 @@ def test_launching_an_undeclared_task_is_refused() -> None:
         declaration.DeclarationError, match="service 'a' launches or follows 'b', which is not declared"
     ):
         declaration.launch_statements("a", {"a": {"launches": ["b"]}}, "localgov")
+
+
+# --- Keys of locations ---
+
+KEYS = {"camden-shared": "arn:aws:kms:eu-west-2:012345670123:key/*"}
+
+
+def test_who_reads_what_a_key_encrypts_may_decrypt_it_for_that_bucket_through_s3_alone() -> None:
+    (statement,) = declaration.key_statements({"reads": ["member_shared/ssda903"]}, LOCATIONS, KEYS)
+    bucket = "arn:${AWS::Partition}:s3:::camden-shared"
+    assert statement == {
+        "Sid": "DecryptToReadMemberSharedSsda903",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt"],
+        "Resource": ["arn:aws:kms:eu-west-2:012345670123:key/*"],
+        "Condition": {
+            "StringEquals": {"kms:ViaService": [{"Fn::Sub": "s3.eu-west-2.${AWS::URLSuffix}"}]},
+            "StringLike": {
+                "kms:EncryptionContext:aws:s3:arn": [{"Fn::Sub": bucket}, {"Fn::Sub": f"{bucket}/ssda903/*"}]
+            },
+        },
+    }
+
+
+def test_who_writes_may_also_decrypt_the_parts_of_a_large_file() -> None:
+    locations = {"shared": "camden-shared"}
+    (statement,) = declaration.key_statements({"writes": ["shared"]}, locations, KEYS)
+    assert statement["Sid"] == "EncryptToWriteShared"
+    assert statement["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"]
+
+
+@pytest.mark.parametrize(
+    ("service", "keys"),
+    [
+        ({"reads": ["member_shared"]}, {}),
+        ({"reads": ["data_store"], "writes": ["shared"]}, KEYS),
+        ({"lists": ["member_shared"], "deletes": ["member_shared"]}, KEYS),
+    ],
+)
+def test_nothing_is_allowed_on_keys_that_no_location_of_the_service_has(
+    service: dict[str, Any], keys: dict[str, str]
+) -> None:
+    assert declaration.key_statements(service, LOCATIONS, keys) == []
+
+
+def test_forty_members_with_keys_fit_into_the_policies_of_a_role() -> None:
+    """AWS takes 10,240 characters of inline policies of a role."""
+    shared = {f"authority-{number}": f"localgov-{number:012}-shared" for number in range(40)}
+    keys = {bucket: f"arn:aws:kms:eu-west-2:{bucket[9:21]}:key/*" for bucket in shared.values()}
+    locations = {"member_shared": shared}
+    service = {"reads": ["member_shared"]}
+    statements = declaration.storage_statements(service, locations)
+    text = json.dumps([*statements, *declaration.key_statements(service, locations, keys)], separators=(",", ":"))
+    resolved = text.replace('{"Fn::Sub":', "").replace("${AWS::Partition}", "aws").replace("}", "")
+    assert len(resolved) < 10_240

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -22,20 +25,38 @@ CODE_SERVER_SECONDS = 120
 _PAUSE_SECONDS = 1.0
 _DAEMON = ["-m", "dagster._daemon"]
 _WORKSPACE = ["--workspace", str(HOME / "workspace.yaml")]
+# Where the locations that the account hosts beside its own are written down; the only place that can be written to.
+HOSTED_WORKSPACE = Path(tempfile.gettempdir()) / "hosted-workspace.yaml"
 
 
 def command(service: str, environment: Mapping[str, str]) -> list[str]:
     """The arguments of the Python interpreter."""
     # In a container, its own network is all there is; a sandbox names another address.
     address = environment.get("BIND_ADDRESS", "0.0.0.0")  # noqa: S104
+    hosted = ["--workspace", str(HOSTED_WORKSPACE)] if hosted_locations(environment) else []
     commands = {
-        "webserver": ["-m", "dagster_webserver", *_WORKSPACE, "--host", address, "--port", WEBSERVER_PORT],
-        "daemon": [*_DAEMON, "run", *_WORKSPACE],
+        "webserver": ["-m", "dagster_webserver", *_WORKSPACE, *hosted, "--host", address, "--port", WEBSERVER_PORT],
+        "daemon": [*_DAEMON, "run", *_WORKSPACE, *hosted],
         "check-daemon": [*_DAEMON, "liveness-check"],
     }
     if service not in commands:
         raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}, prepare-database.")
     return commands[service]
+
+
+def hosted_locations(environment: Mapping[str, str]) -> list[str]:
+    """The names of the code locations that the account hosts beside the platform's own."""
+    return [name for name in environment.get("HOSTED_CODE_LOCATIONS", "").split(",") if name]
+
+
+def hosted_workspace(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The workspace of the hosted code locations, each found by the service that serves it."""
+    servers = []
+    for name in hosted_locations(environment):
+        variable = f"{name.upper()}_CODE"
+        host, port = ({"env": f"{variable}_{part}"} for part in ("HOST", "PORT"))
+        servers.append({"grpc_server": {"host": host, "port": port, "location_name": name}})
+    return {"load_from": servers}
 
 
 def wait_for(what: str, answers: Callable[[], str | None], seconds: float) -> str | None:
@@ -79,6 +100,8 @@ def main(service: str) -> None:
         return
     arguments = command(service, os.environ)
     if service != "check-daemon":
+        # YAML takes JSON.
+        HOSTED_WORKSPACE.write_text(json.dumps(hosted_workspace(os.environ)))
         wait_for_neighbours(os.environ)
     # Dagster's own process takes this one's place: it must get the stop signal of the container.
     os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **settings(os.environ)})  # noqa: S606

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever is killed while a file is under way: it comes back, and the file is processed exactly once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+import requests
+
+from sandbox.journey.organisation import PREFIX, Organisation
+from sandbox.journey.person import Submission, upload, wait_for, wait_for_result
+from sandbox.processes import is_alive
+from sandbox.sessions import client_of_root
+from sandbox.settings import Settings
+from tests.e2e.conftest import sample
+from tests.e2e.workings import Workings
+
+ACCOUNT = "camden"
+# A run that died is found within 20 seconds and retried within 15 more; then it starts like any other.
+PATIENCE = 300
+TERMINATE = "mutation ($run: String!) { terminateRun(runId: $run) { __typename } }"
+SERVICES = ("frontend", "code-server", "daemon")
+
+
+@pytest.fixture
+def workings(settings: Settings, organisation: Organisation) -> Workings:
+    return Workings(settings, ACCOUNT)
+
+
+def test_a_file_whose_run_and_whose_daemon_are_killed_is_processed_once(
+    organisation: Organisation, workings: Workings
+) -> None:
+    sent = under_way(organisation, workings)
+    kill(workings, "run")
+    kill(workings, "daemon")
+    comes_back(workings, "daemon")
+    assert_processed_once(organisation, workings, sent)
+    assert sorted(workings.runs(sent)) == ["FAILURE", "SUCCESS"]
+
+
+def test_a_file_that_comes_while_the_database_is_stopped_is_not_lost(
+    settings: Settings, organisation: Organisation, workings: Workings
+) -> None:
+    with stopped_database(settings, seconds=5):
+        sent = upload(organisation.frontend(ACCOUNT), sample("header.csv"))
+    assert_processed_once(organisation, workings, sent)
+
+
+# Rights that nothing of the above uses, and what they are for.
+RESERVED = {
+    ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
+}
+
+
+@pytest.mark.parametrize("service", [*SERVICES, "run"])
+def test_a_service_has_used_every_right_that_its_role_has_and_no_other(
+    settings: Settings, organisation: Organisation, workings: Workings, service: str
+) -> None:
+    """After the tests above, which have a file accepted, a run killed and, here, a file refused."""
+    if service == "run":
+        refused = upload(organisation.frontend(ACCOUNT), sample("header_ragged.csv"))
+        assert wait_for_result(refused, PATIENCE) == "rejected"
+    reserved = {action for name, action in RESERVED if name == service}
+    assert workings.used(service) | reserved == workings.allowed(service)
+    assert not workings.used(service) & reserved, "used, and so not in reserve"
+
+
+@pytest.mark.slow
+def test_the_webserver_stops_a_run_with_every_right_that_its_role_has(
+    settings: Settings, organisation: Organisation, workings: Workings
+) -> None:
+    with switched_on(settings, workings, "dagit"):
+        sent = under_way(organisation, workings)
+        ((run_id,),) = workings.query("SELECT run_id FROM runs WHERE status = 'STARTED'")
+        address = wait_for(lambda: webserver(settings), "the web interface to answer", PATIENCE)
+        answer = requests.post(
+            f"{address}/graphql",
+            json={"query": TERMINATE, "variables": {"run": run_id}},
+            headers={"Origin": address},
+            timeout=60,
+        )
+        assert answer.json()["data"]["terminateRun"]["__typename"] == "TerminateRunSuccess", answer.text
+        wait_for(lambda: "CANCELED" in workings.runs(sent), "the end of the run", PATIENCE)
+    assert workings.used("dagit") == workings.allowed("dagit")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", [*SERVICES, "run", "dagit"])
+def test_each_process_may_be_killed_while_a_file_is_under_way(
+    settings: Settings, organisation: Organisation, workings: Workings, service: str
+) -> None:
+    with switched_on(settings, workings, "dagit" if service == "dagit" else None):
+        sent = under_way(organisation, workings)
+        kill(workings, service)
+        if service != "run":
+            comes_back(workings, service)
+        assert_processed_once(organisation, workings, sent)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_while_the_database_is_stopped_for_half_a_minute(
+    settings: Settings, organisation: Organisation, workings: Workings
+) -> None:
+    before = under_way(organisation, workings)
+    with stopped_database(settings, seconds=30):
+        meanwhile = [upload(organisation.frontend(ACCOUNT), sample("header.csv")) for _ in range(3)]
+    for sent in (before, *meanwhile):
+        assert_processed_once(organisation, workings, sent)
+    for service in SERVICES:
+        assert workings.processes(service)
+
+
+def webserver(settings: Settings) -> str | None:
+    """The address of the web interface, once it answers."""
+    ecs = client_of_root(settings, ACCOUNT, "ecs")
+    tasks = ecs.list_tasks(cluster=PREFIX, serviceName="dagit")["taskArns"]
+    described = ecs.describe_tasks(cluster=PREFIX, tasks=tasks)["tasks"] if tasks else []
+    details = [detail for task in described for part in task["attachments"] for detail in part["details"]]
+    for host in (detail["value"] for detail in details if detail["name"] == "privateIPv4Address"):
+        with suppress(requests.ConnectionError):
+            requests.get(f"http://{host}:3000/server_info", timeout=30).raise_for_status()
+            return f"http://{host}:3000"
+    return None
+
+
+def under_way(organisation: Organisation, workings: Workings) -> Submission:
+    """A file of some size, whose run has started."""
+    sent = upload(organisation.frontend(ACCOUNT), many_children(50_000))
+    wait_for(lambda: "STARTED" in workings.runs(sent) and workings.processes("run"), "a run of the file", PATIENCE)
+    return sent
+
+
+def many_children(number: int) -> bytes:
+    head, row, *_ = sample("header.csv").decode().splitlines()
+    _, separator, rest = row.partition(",")
+    return "\n".join([head, *(f"{child}{separator}{rest}" for child in range(1_000_000, 1_000_000 + number))]).encode()
+
+
+def kill(workings: Workings, service: str) -> None:
+    victims = workings.processes(service)
+    assert victims, f"no process of {service} runs"
+    for process in victims:
+        os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(is_alive, victims)), f"the end of {service}", PATIENCE)
+
+
+def comes_back(workings: Workings, service: str) -> None:
+    wait_for(lambda: workings.processes(service), f"{service} to come back", PATIENCE)
+
+
+def assert_processed_once(organisation: Organisation, workings: Workings, sent: Submission) -> None:
+    """Accepted, reported once, shared once, and no second run that says the same."""
+    base = organisation.frontend(ACCOUNT)
+    followed = dataclasses.replace(sent, follow=sent.follow.replace(sent.frontend, base))
+    assert wait_for_result(followed, PATIENCE) == "accepted"
+    wait_for(lambda: runs_have_ended(workings, sent), "the end of the file's runs", PATIENCE)
+    assert workings.runs(sent).count("SUCCESS") == 1
+    assert len(workings.versions("data-store", f"{sent.results_prefix}report.json")) == 1
+    shared = organisation.report(ACCOUNT, sent.results_prefix)["shared"]["key"]
+    assert len(set(workings.versions("shared", shared))) == 1, "a second attempt writes the same"
+
+
+def runs_have_ended(workings: Workings, sent: Submission) -> bool:
+    states = set(workings.runs(sent))
+    return bool(states) and states <= {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@contextmanager
+def stopped_database(settings: Settings, seconds: float) -> Iterator[None]:
+    """The account's PostgreSQL, stopped for as long and at least as long as the block takes."""
+    rds, began = client_of_root(settings, ACCOUNT, "rds"), time.monotonic()
+    rds.stop_db_instance(DBInstanceIdentifier=PREFIX)
+    try:
+        yield
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    finally:
+        rds.start_db_instance(DBInstanceIdentifier=PREFIX)
+
+
+@contextmanager
+def switched_on(settings: Settings, workings: Workings, service: str | None) -> Iterator[None]:
+    """A service that is off by default."""
+    if service is None:
+        yield
+        return
+    ecs = client_of_root(settings, ACCOUNT, "ecs")
+    ecs.update_service(cluster=PREFIX, service=service, desiredCount=1)
+    try:
+        comes_back(workings, service)
+        yield
+    finally:
+        ecs.update_service(cluster=PREFIX, service=service, desiredCount=0)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes on inside a deployed account: processes of its tasks, Dagster's records of runs, versions of objects."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+
+import psycopg2
+
+from sandbox.emulator import used_permissions
+from sandbox.journey.organisation import PREFIX
+from sandbox.journey.person import Submission
+from sandbox.processes import ProcessIdentity, is_alive
+from sandbox.sessions import client_of_root
+from sandbox.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workings:
+    settings: Settings
+    account: str
+
+    def processes(self, service: str) -> list[ProcessIdentity]:
+        """The living first processes of a service's or a run's containers, as the sandbox recorded them."""
+        identifier = self.settings.accounts[self.account].id
+        wanted = f"container {service} of a task {PREFIX}-{service} in account {identifier}"
+        found = []
+        for path in (self.settings.state / "processes").glob("*.json"):
+            try:
+                record = json.loads(path.read_text())
+            except FileNotFoundError:  # it has just ended
+                continue
+            identity = ProcessIdentity(**record["identity"])
+            if record["what"] == wanted and is_alive(identity):
+                found.append(identity)
+        return found
+
+    def runs(self, submission: Submission) -> list[str]:
+        """The states of the runs that Dagster has recorded of a submission."""
+        return [
+            state
+            for (state,) in self.query(
+                "SELECT runs.status FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
+                "localgov/submission",
+                submission.upload_key,
+            )
+        ]
+
+    def query(self, statement: str, *values: str) -> list[tuple[str, ...]]:
+        """The rows that a statement finds in Dagster's own database."""
+        with closing(self._connection()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+    def used(self, service: str) -> set[str]:
+        """The actions that the service's own tasks have used, by the sandbox's record."""
+        record = json.loads((self.settings.state / used_permissions.FILE).read_text())
+        return set(record[self.settings.accounts[self.account].id].get(f"{PREFIX}-{service}-task", []))
+
+    def allowed(self, service: str) -> set[str]:
+        """The actions that the deployed role of the service allows."""
+        iam = client_of_root(self.settings, self.account, "iam")
+        policy = iam.get_role_policy(RoleName=f"{PREFIX}-{service}-task", PolicyName="declared")["PolicyDocument"]
+        actions = [statement["Action"] for statement in policy["Statement"]]
+        return {action for entry in actions for action in (entry if isinstance(entry, list) else [entry])}
+
+    def versions(self, kind: str, key: str) -> list[str]:
+        """The ETags of all versions of an object; `kind` is data-store, workspace or shared."""
+        s3 = client_of_root(self.settings, self.account, "s3")
+        bucket = f"{PREFIX}-{self.settings.accounts[self.account].id}-{kind}"
+        listed = s3.list_object_versions(Bucket=bucket, Prefix=key)
+        assert not listed.get("DeleteMarkers")
+        return [version["ETag"] for version in listed.get("Versions", [])]
+
+    def _connection(self) -> psycopg2.extensions.connection:
+        stack = client_of_root(self.settings, self.account, "cloudformation").describe_stacks(
+            StackName=f"{PREFIX}-database"
+        )["Stacks"][0]
+        outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in stack["Outputs"]}
+        secrets = client_of_root(self.settings, self.account, "secretsmanager")
+        login = json.loads(secrets.get_secret_value(SecretId=outputs["DatabaseSecretArn"])["SecretString"])
+        return psycopg2.connect(
+            host=outputs["DatabaseHost"],
+            port=outputs["DatabasePort"],
+            dbname="dagster",
+            user=login["username"],
+            password=login["password"],
+            sslmode="verify-full",
+            sslrootcert=str(self.settings.ca_bundle),
+            connect_timeout=10,
+        )
