@@ -161,17 +161,23 @@ def open_page(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-@pytest.fixture
-def page(browser: Browser, frontend: Frontend) -> Iterator[Page]:
-    """A page in whose life no script fails and nothing breaks the content security policy."""
+def listen(page: Page) -> list[str]:
+    """What goes wrong in the life of the page from now on: scripts that fail, and breaches of the content policy."""
     complaints: list[str] = []
-    context = browser.new_context(base_url=frontend.address, viewport={"width": 1100, "height": 900})
-    page = open_page(context)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
         lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
     )
+    return complaints
+
+
+@pytest.fixture
+def page(browser: Browser, frontend: Frontend) -> Iterator[Page]:
+    """A page in whose life no script fails and nothing breaks the content security policy."""
+    context = browser.new_context(base_url=frontend.address, viewport={"width": 1100, "height": 900})
+    page = open_page(context)
+    complaints = listen(page)
     yield page
     context.close()
     assert not complaints

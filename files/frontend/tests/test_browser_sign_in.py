@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from account import Account
-from conftest import Frontend, open_page
+from conftest import Frontend, listen, open_page
 from playwright.sync_api import Browser, Page, expect
 from provider import Provider, person
 from test_browser import choose, look, send, wait_for_follow_page
@@ -27,14 +27,9 @@ def page(browser: Browser, camden: Frontend, data_store: Account, provider: Prov
     """A page in whose life no script fails and nothing breaks the content security policy."""
     provider.signed_in, provider.sign = person("Ada", "uploaders", email=_LONG_NAME), None
     data_store.allow_origin(camden.address)
-    complaints: list[str] = []
     with browser.new_context(base_url=camden.address, viewport={"width": width, "height": 800}) as context:
         page = open_page(context)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
-        )
+        complaints = listen(page)
         yield page
     assert not complaints
 
