@@ -105,7 +105,7 @@ def location_environment(service: Service, locations: Locations) -> dict[str, st
 def _storage_arrows(service: Service) -> list[str]:
     return [
         arrow
-        for key in ("knows", "lists", "versions", "reads", "writes", "deletes")
+        for key in ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes")
         for arrow in service.get(key) or []
     ]
 
@@ -122,6 +122,11 @@ def storage_statements(service: Service, locations: Locations) -> list[Statement
     statements += [_object_statement("Read", arrow, locations, ["s3:GetObject"]) for arrow in reads]
     statements += [
         _object_statement("Write", arrow, locations, ["s3:PutObject"]) for arrow in service.get("writes") or []
+    ]
+    # To write in parts needs no more than to write; to see what arrived of them, and to give up, does.
+    statements += [
+        _object_statement("Resume", arrow, locations, ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"])
+        for arrow in service.get("resumes") or []
     ]
     statements += [
         _object_statement("Delete", arrow, locations, ["s3:DeleteObject"]) for arrow in service.get("deletes") or []

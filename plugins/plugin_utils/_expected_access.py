@@ -276,7 +276,7 @@ def _folders_of(estate: Estate, host: str) -> Iterator[Folder]:
 
 def _arrows(account: Host) -> Iterator[str]:
     for service in account.get("services", {}).values():
-        for key in ("lists", "versions", "reads", "writes", "deletes"):
+        for key in ("lists", "versions", "reads", "writes", "resumes", "deletes"):
             yield from service.get(key) or []
 
 

@@ -26,6 +26,7 @@ from sandbox.emulator import (
     object_keys,
     organisation,
     repositories,
+    schedules,
     seed,
     self_test,
     sessions,
@@ -50,6 +51,7 @@ CHANGES = (
     task_permissions,
     audit_trails,
     audit_history,
+    schedules,
 )
 # These wrap what the changes and the task runtime have put in place.
 LAST_CHANGES = (stack_permissions, used_permissions)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions of the roles that ECS assumes, and what ECS does with the execution role.
+"""Sessions of the roles that ECS and other services assume, and what ECS does with the execution role.
 
 The task role's session is what a task finds at its credentials endpoint. With the execution role's session the
 platform itself asks for what it needs before the task starts (pull the image, read the secrets, open the log stream),
@@ -24,7 +24,7 @@ _making_clients = threading.Lock()
 
 
 class RoleError(Exception):
-    """ECS cannot assume the role."""
+    """The service cannot assume the role."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,16 @@ class Session:
         }
 
 
-def assume(role_arn: str, task_arn: str) -> Session:
-    """A session of the role for this task, if the role trusts ECS. Named by the task's id, as on ECS."""
+def assume(role_arn: str, task_arn: str, service: str = _SERVICE) -> Session:
+    """A session of the role for this task, if the role trusts ECS. Named by the task's id, as on ECS.
+
+    Another service than ECS assumes a role for something else that has an ARN.
+    """
     from ministack.services import sts
 
     name = role_arn.rsplit("/", 1)[-1]
     account = role_arn.split(":")[4]
-    check_trust(role_arn, task_arn)
+    check_trust(role_arn, task_arn, service)
     session = Session(
         role_arn=role_arn,
         access_key="ASIA" + secrets.token_hex(8).upper(),
@@ -80,8 +83,8 @@ def assume(role_arn: str, task_arn: str) -> Session:
     return session
 
 
-def check_trust(role_arn: str, task_arn: str) -> None:
-    """Raise RoleError unless the role exists and its trust policy lets ECS assume it for this task."""
+def check_trust(role_arn: str, task_arn: str, service: str = _SERVICE) -> None:
+    """Raise RoleError unless the role exists and its trust policy lets the service assume it for this task."""
     from ministack import app
     from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 
@@ -90,7 +93,7 @@ def check_trust(role_arn: str, task_arn: str) -> None:
     role = _role(role_arn)
     _, _, _, region, account, _ = task_arn.split(":", 5)
     context = EvalContext(
-        principal_arn=_SERVICE,
+        principal_arn=service,
         principal_type="Service",
         principal_account=account,
         action="sts:AssumeRole",
@@ -99,10 +102,12 @@ def check_trust(role_arn: str, task_arn: str) -> None:
         service_context={"aws:sourcearn": task_arn, "aws:sourceaccount": account},
     )
     trust = role.get("AssumeRolePolicyDocument")
-    if not trust or evaluate_resource_policy(trust, context, service=_SERVICE).decision != "Allow":
+    if not trust or evaluate_resource_policy(trust, context, service=service).decision != "Allow":
+        who, what = ("ECS", "task") if service == _SERVICE else (service, task_arn.split(":", 5)[5])
         raise RoleError(
-            f"ECS was unable to assume the role '{role_arn}' that was provided for this task. Please verify that the "
-            f"role being passed has the proper trust relationship and permissions: it must exist and trust {_SERVICE}."
+            f"{who} was unable to assume the role '{role_arn}' that was provided for this {what}. Please verify that "
+            f"the role being passed has the proper trust relationship and permissions: it must exist and "
+            f"trust {service}."
         )
 
 

@@ -12,6 +12,7 @@ import boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
 
 REGION: Final = "eu-west-2"
 ACCOUNT_ID = "210987654321"
@@ -24,6 +25,8 @@ def task_policy(*left_out: str) -> dict[str, Any]:
     bucket = f"arn:aws:s3:::{BUCKET}"
     statements: list[dict[str, Any]] = [
         {"Action": "s3:PutObject", "Resource": f"{bucket}/uploads/*"},
+        {"Action": "s3:ListMultipartUploadParts", "Resource": f"{bucket}/uploads/*"},
+        {"Action": "s3:AbortMultipartUpload", "Resource": f"{bucket}/uploads/*"},
         {"Action": "s3:GetObject", "Resource": f"{bucket}/results/*"},
         {"Action": "s3:ListBucket", "Resource": bucket, "Condition": {"StringLike": {"s3:prefix": "results/*"}}},
     ]
@@ -73,13 +76,14 @@ class Account:
         else:
             self._iam.delete_role_policy(RoleName=_ROLE, PolicyName="data-store")
 
-    def allow_origin(self, origin: str) -> None:
-        self.s3.put_bucket_cors(
-            Bucket=BUCKET,
-            CORSConfiguration={
-                "CORSRules": [{"AllowedMethods": ["POST"], "AllowedOrigins": [origin], "MaxAgeSeconds": 3600}]
-            },
-        )
+    def allow_origins(self, *origins: str) -> None:
+        rule: CORSRuleTypeDef = {
+            "AllowedHeaders": ["x-amz-checksum-sha256"],
+            "AllowedMethods": ["POST", "PUT"],
+            "AllowedOrigins": list(origins),
+            "MaxAgeSeconds": 3600,
+        }
+        self.s3.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [rule]})
 
     def task_credentials(self) -> dict[str, str]:
         answer = self._sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{_ROLE}", RoleSessionName="task")[
@@ -90,6 +94,17 @@ class Account:
             "AWS_SECRET_ACCESS_KEY": answer["SecretAccessKey"],
             "AWS_SESSION_TOKEN": answer["SessionToken"],
         }
+
+    def task_client(self) -> S3Client:
+        task = self.task_credentials()
+        return boto3.client(
+            "s3",
+            region_name=REGION,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=task["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=task["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=task["AWS_SESSION_TOKEN"],
+        )
 
     def uploads(self) -> dict[str, bytes]:
         listing = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/").get("Contents", [])
@@ -109,6 +124,8 @@ class Account:
     def empty(self) -> None:
         for entry in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
             self.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+        for upload in self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
+            self.s3.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 def report(submission: str, **changes: object) -> dict[str, object]:

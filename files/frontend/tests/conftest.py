@@ -32,6 +32,7 @@ SESSION_KEY, PREVIOUS_SESSION_KEY = "newest-session-key-" * 4, "previous-session
 class Frontend:
     address: str
     log: Path
+    process: int
 
     @property
     def http(self) -> httpx.Client:
@@ -93,8 +94,10 @@ def running_frontend(settings: dict[str, str], log: Path) -> Iterator[Frontend]:
     port = settings.get("PORT") or free_port()
     address = f"http://127.0.0.1:{port}"
     _, *arguments = read_image(PROJECT / "Dockerfile").command
-    with server([sys.executable, *arguments], {**settings, "PORT": str(port)}, PROJECT, log, f"{address}/health"):
-        yield Frontend(address, log)
+    with server(
+        [sys.executable, *arguments], {**settings, "PORT": str(port)}, PROJECT, log, f"{address}/health"
+    ) as process:
+        yield Frontend(address, log, process)
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +105,7 @@ def frontend(
     account: Account, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Frontend]:
     with running_frontend(settings, tmp_path_factory.mktemp("frontend") / "log") as frontend:
-        account.allow_origin(frontend.address)
+        account.allow_origins(frontend.address)
         yield frontend
 
 

@@ -29,8 +29,8 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) ->
 
 
 @contextmanager
-def server(command: list[str], environment: dict[str, str], folder: Path, log: Path, health: str) -> Iterator[None]:
-    """Run a server until the block ends; it is up when `health` answers."""
+def server(command: list[str], environment: dict[str, str], folder: Path, log: Path, health: str) -> Iterator[int]:
+    """Run a server until the block ends, with its process id; it is up when `health` answers."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
 
@@ -44,7 +44,7 @@ def server(command: list[str], environment: dict[str, str], folder: Path, log: P
 
     try:
         wait_until(answers, f"{health} answers")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:

@@ -182,6 +182,26 @@ def test_a_file_that_cannot_be_sent_is_named_at_the_field(
     assert data_store.uploads() == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("return.xlsx", b"PK\x03\x04", "with a name that ends in .csv"),
+        ("return.csv", b"PK\x03\x04\x14\x00", "is a spreadsheet or an archive"),
+        ("return.csv", "CHILD\n1\n".encode("utf-16"), "is text in UTF-16"),
+        ("return.csv", b"CHILD\n\x001\n", "is not text"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_named_before_it_is_sent(
+    page: Page, data_store: Account, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    choose(page)
+    send(page, path)
+    expect(page.locator("#file-error")).to_contain_text(message)
+    assert data_store.uploads() == {}
+
+
 def test_a_missing_choice_is_named_in_an_error_summary(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="Continue").click()

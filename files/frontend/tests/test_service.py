@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from account import BUCKET, REGION, Account, rejection
@@ -74,15 +73,7 @@ def test_the_name_of_the_file_is_nowhere_kept(http: httpx.Client, frontend: Fron
 
 def test_the_role_may_write_uploads_and_read_results_and_nothing_else(data_store: Account) -> None:
     """The policy of the tests is the README's, so this tells whether the README asks for too much."""
-    task = data_store.task_credentials()
-    s3 = boto3.client(
-        "s3",
-        region_name=REGION,
-        endpoint_url=data_store.endpoint,
-        aws_access_key_id=task["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=task["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=task["AWS_SESSION_TOKEN"],
-    )
+    s3 = data_store.task_client()
     key = "ssda903/2026/x"
     s3.put_object(Bucket=BUCKET, Key=f"uploads/{key}", Body=b"1")
     requests: tuple[Callable[[], object], ...] = (

@@ -29,6 +29,7 @@ def test_without_a_word_it_listens_on_loopback_only(environment: dict[str, str])
     assert settings.bind_address == "127.0.0.1"
     assert settings.port == 8080
     assert settings.max_upload_bytes == 200 * 1024 * 1024
+    assert str(settings.uploads_per_person) == "120 per 1 hour"
     assert settings.bucket == "localgov-210987654321-data-store"
 
 
@@ -53,8 +54,11 @@ def test_the_account_is_named_as_people_write_it(environment: dict[str, str], na
         ("MAX_UPLOAD_BYTES", "200 MB"),
         ("MAX_UPLOAD_BYTES", "0"),
         ("PORT", "65536"),
+        ("SESSION_KEY", "short"),
         ("SIGN_IN", ""),
         ("SIGN_IN", "off"),
+        ("UPLOADS_PER_ADDRESS", "0 or so"),
+        ("UPLOADS_PER_PERSON", "many"),
         ("UPLOAD_ENDPOINT_URL", "127.0.0.1:4566"),
         ("UPLOAD_ENDPOINT_URL", "http://127.0.0.1:4566/path"),
     ],

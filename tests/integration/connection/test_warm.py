@@ -80,7 +80,7 @@ def test_a_task_that_takes_too_long_leaves_no_module_behind(control_node: Contro
         "- ansible.builtin.shell: echo $$ > running; sleep 300\n  timeout: 3\n", "--limit", "camden"
     )
     assert run.line("camden", "FAILED!")
-    command = Path("/proc", (control_node.home / "running").read_text(encoding="utf-8").strip())
+    command = Path("/proc", (control_node.home / "running").read_text(encoding="utf-8").strip(), "exe")
     wait_for(lambda: not command.exists(), "the end of the command")
 
 

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import (
+    key_statements as declared_key_statements,
+)
+from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import storage_statements
 from botocore.exceptions import ClientError
 
 from tests.integration.trust.conftest import Playbook
-from tests.integration.trust.resources import make_bucket, make_role
+from tests.integration.trust.resources import make_bucket, make_key, make_role
 from tests.sandbox.conftest import Sandbox, policy
 
 EVERYTHING = [{"Effect": "Allow", "Action": ["s3:*", "ecr:*", "sts:AssumeRole"], "Resource": "*"}]
@@ -52,6 +56,57 @@ def test_a_bucket_is_read_by_both_locks_and_closed_for_sessions_that_were_let_in
     playbook.run({**task, "state": "absent"})
     assert set(outcome("get_object", Key="ssda903/a.csv").values()) == {"AccessDenied"}
     assert set(outcome("list_objects_v2").values()) == {"AccessDenied"}
+
+
+def own_statements(sandbox: Sandbox, bucket: str) -> list[dict[str, Any]]:
+    """What the platform gives a role that reads the shared bucket of a member with a key, as a stack resolves it."""
+    locations = {"member_shared": {"camden": bucket}}
+    keys = {bucket: f"arn:aws:kms:eu-west-2:{sandbox.account('camden')}:key/*"}
+    arrows = {"reads": ["member_shared"]}
+    found = [*storage_statements(arrows, locations), *declared_key_statements(arrows, locations, keys)]
+    text = json.dumps(found).replace("${AWS::Partition}", "aws").replace("${AWS::URLSuffix}", "amazonaws.com")
+    resolved: list[dict[str, Any]] = json.loads(text, object_hook=lambda each: each.get("Fn::Sub", each))
+    return resolved
+
+
+def test_a_bucket_under_a_key_is_read_by_bucket_key_and_own_policy_and_by_no_two_of_them(
+    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any]
+) -> None:
+    bucket, key = make_bucket(sandbox, unique), make_key(sandbox, unique)
+    owner = sandbox.client("s3", sandbox.root("camden"))
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key.arn}
+    rule = {"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}
+    owner.put_bucket_encryption(Bucket=unique, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    owner.put_object(Bucket=unique, Key="ssda903/a.csv", Body=b"a\n")
+    own = own_statements(sandbox, unique)
+    reader = sandbox.client("s3", sandbox.role("hub", READER, own))
+
+    def reads(s3: Any = reader) -> str:
+        return ends(s3.get_object, Bucket=unique, Key="ssda903/a.csv")
+
+    closed_key = key.read()
+    task = {"resource": unique, "resource_type": "s3_bucket"}
+    playbook.run({**task, "access": "read", **locks})
+    assert reads() == "OK"
+    assert reads(sandbox.client("s3", sandbox.role("hub", OTHER, own))) == "AccessDenied"
+    assert reads(sandbox.client("s3", sandbox.role("outsider", READER, own))) == "AccessDenied"
+    opened_bucket, opened_key = bucket.read(), key.read()
+
+    key.write(json.dumps(closed_key))
+    assert reads() == "AccessDenied", "the bucket's policy alone let in"
+    key.write(json.dumps(opened_key))
+    assert reads() == "OK"
+    without_key = [each for each in own if "kms:Decrypt" not in each["Action"]]
+    assert reads(sandbox.client("s3", sandbox.role("hub", READER, without_key))) == "AccessDenied"
+    sandbox.role("hub", READER, own)
+    playbook.run({**task, "state": "absent"})
+    assert (bucket.read(), key.read()) == (None, closed_key)
+    assert reads() == "AccessDenied"
+    key.write(json.dumps(opened_key))
+    assert reads() == "AccessDenied", "the key's policy alone let in"
+    key.write(json.dumps(closed_key))
+    bucket.write(json.dumps(opened_bucket))
+    assert reads() == "AccessDenied", "the bucket's policy alone let in after revoking"
 
 
 def test_of_a_bucket_only_the_folders_named_are_shared(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from dataclasses import dataclass
@@ -26,8 +25,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from localgov_frontend.bodies import read_body, read_object, wants_json
 from localgov_frontend.datasets import DATASETS, year_label
+from localgov_frontend.handles import Handles
 from localgov_frontend.middleware import content_security_policy, is_cross_origin, surround
+from localgov_frontend.multipart import PART_BYTES, begin_upload
+from localgov_frontend.rates import Rates, address, person
 from localgov_frontend.results import Report, ReportUnreadableError, exists, read_report, recent_reports
 from localgov_frontend.settings import Settings
 from localgov_frontend.sign_in import FORM_FIELD, SIGN_IN_PATH, SIGN_OUT_PATH, SignIn, visit
@@ -40,15 +43,24 @@ from localgov_frontend.submissions import (
     presign_errors,
     presign_upload,
 )
+from localgov_frontend.uploads import upload_routes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _log = logging.getLogger("localgov_frontend")
-_LARGEST_FORM_BYTES = 4096
 _SYSTEM_FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",Arial,sans-serif'
 _UNITED_KINGDOM = ZoneInfo("Europe/London")
-_ACTIONS = {"ListObjectsV2": "list results in", "GetObject": "read results from"}
+_ACTIONS = {
+    "AbortMultipartUpload": "cancel an upload to",
+    "CompleteMultipartUpload": "upload to",
+    "CreateMultipartUpload": "upload to",
+    "GetObject": "read results from",
+    "ListObjectsV2": "list results in",
+    "ListParts": "go on with an upload to",
+}
+# What browsers call a CSV file. Windows with Excel names it after Excel; some name nothing.
+_CSV_TYPES = frozenset({"", "application/csv", "application/vnd.ms-excel", "text/csv", "text/plain"})
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ class Service:
     browser_s3: S3Client
     templates: Environment
     stylesheet: str
+    handles: Handles
+    rates: Rates
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -71,6 +85,7 @@ def create_app(settings: Settings) -> ASGIApp:
             Route("/submissions/{dataset}/{year}/{identifier}", follow_page, name="follow"),
             Route("/submissions/{dataset}/{year}/{identifier}/status", follow_status, name="status"),
             Route("/submissions/{dataset}/{year}/{identifier}/errors.csv", download_errors, name="errors"),
+            *upload_routes(),
             Route("/govuk/govuk-frontend.min.css", govuk_stylesheet),
             Route("/govuk/govuk-frontend.min.js", govuk_script),
             Mount("/static", StaticFiles(packages=[("localgov_frontend", "static")])),
@@ -92,6 +107,8 @@ def create_app(settings: Settings) -> ASGIApp:
         ),
         templates=_templates(settings),
         stylesheet=without_govuk_font((settings.govuk_frontend / "govuk-frontend.min.css").read_text()),
+        handles=Handles(settings.session_keys, settings.bucket),
+        rates=Rates(settings.uploads_per_person, settings.uploads_per_address),
     )
     if settings.sign_in is None:
         _log.warning("SIGN_IN is none: whoever reaches this service can use it")
@@ -194,22 +211,34 @@ async def create_submission(request: Request) -> Response:
     chosen = await _read_choice(request)
     errors = find_choice_errors(chosen, visit(request).access.upload)
     if not errors:
-        return await run_in_threadpool(_answer_submission, request, chosen["dataset"], int(chosen["year"]))
-    if _wants_json(request):
+        _count_upload(request)
+        return await run_in_threadpool(_answer_submission, request, chosen)
+    if wants_json(request):
         return JSONResponse({"error": " ".join(errors.values())}, 400)
     return await run_in_threadpool(_start_page, request, chosen, errors)
 
 
-def _answer_submission(request: Request, dataset: str, year: int) -> Response:
+def _count_upload(request: Request) -> None:
+    service = _service(request)
+    seconds = service.rates.begin(person(request), address(request, behind_balancer=service.settings.behind_balancer))
+    if seconds is not None:
+        wait = "a minute" if seconds <= 60 else f"{-(-seconds // 60)} minutes"
+        raise HTTPException(
+            429, f"Wait {wait}, then try again. Files that were sent already are safe.", {"Retry-After": str(seconds)}
+        )
+
+
+def _answer_submission(request: Request, chosen: dict[str, str]) -> Response:
     service = _service(request)
     settings = service.settings
+    dataset, year = chosen["dataset"], int(chosen["year"])
     submission = new_submission(dataset, year, datetime.now(UTC))
-    redirect = None if _wants_json(request) else str(_address(request, "follow", submission))
-    upload = presign_upload(service.browser_s3, settings.bucket, submission, settings.max_upload_bytes, redirect)
-    if _wants_json(request):
+    if wants_json(request):
         follow = _address(request, "follow", submission).path
-        body = {"submission": submission.identifier, "follow": follow, "url": upload.url, "fields": upload.fields}
+        body = {"submission": submission.identifier, "follow": follow, **_begin(request, submission, chosen)}
         return JSONResponse(body, 201, {"Location": follow})
+    redirect = str(_address(request, "follow", submission))
+    upload = presign_upload(service.browser_s3, settings.bucket, submission, settings.max_upload_bytes, redirect)
     page = _page(
         request,
         "upload.html",
@@ -217,26 +246,45 @@ def _answer_submission(request: Request, dataset: str, year: int) -> Response:
         year=year,
         upload=upload,
         max_upload_bytes=settings.max_upload_bytes,
+        part_bytes=PART_BYTES,
     )
     page.headers["Content-Security-Policy"] = content_security_policy(upload.origin, settings.sign_in_origin)
     return page
 
 
+def _begin(request: Request, submission: Submission, chosen: dict[str, str]) -> dict[str, object]:
+    """What a script needs: a form for a file of one part, or of unknown size; a handle for a larger one."""
+    service = _service(request)
+    settings = service.settings
+    size = int(chosen["size"] or 0)
+    if size <= PART_BYTES:
+        upload = presign_upload(service.browser_s3, settings.bucket, submission, settings.max_upload_bytes, None)
+        return {"url": upload.url, "fields": upload.fields}
+    begun = begin_upload(service.s3, settings.bucket, submission, size)
+    return {"upload": service.handles.seal(begun, person(request)), "part_bytes": PART_BYTES}
+
+
 async def _read_choice(request: Request) -> dict[str, str]:
-    """Dataset and year as sent; whatever is not text counts as not chosen."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM_BYTES:
-            raise HTTPException(413, "Only the choice of dataset and year is sent here; the file goes to S3.")
-    try:
-        text = body.decode()
-        sent = json.loads(text) if _wants_json(request) else {name: last[-1] for name, last in parse_qs(text).items()}
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, "The request could not be read.") from error
-    if not isinstance(sent, dict):
-        raise HTTPException(400, "The request must name a dataset and a year.")
-    return {name: str(sent.get(name, "")) for name in ("dataset", "year")}
+    """What was chosen, as sent; whatever is not text counts as not chosen. Size and type come from scripts only."""
+    if not wants_json(request):
+        try:
+            sent = {name: last[-1] for name, last in parse_qs((await read_body(request)).decode()).items()}
+        except ValueError as error:
+            raise HTTPException(400, "The request could not be read.") from error
+        return {name: sent.get(name, "") for name in ("dataset", "year")}
+    declared = await read_object(request)
+    chosen = {name: str(declared.get(name, "")) for name in ("dataset", "year", "size", "type")}
+    _check_file(chosen["size"], chosen["type"], _service(request).settings.max_upload_bytes)
+    return chosen
+
+
+def _check_file(size: str, kind: str, max_bytes: int) -> None:
+    if not re.fullmatch(r"[0-9]{0,15}", size, re.ASCII):
+        raise HTTPException(400, "The size is a number of bytes.")
+    if int(size or 0) > max_bytes:
+        raise HTTPException(413, f"The file must be no larger than {max_bytes // 1024**2} MB.")
+    if kind.partition(";")[0].strip().lower() not in _CSV_TYPES:
+        raise HTTPException(415, "The file must be a CSV file.")
 
 
 def find_choice_errors(chosen: dict[str, str], permitted: frozenset[str]) -> dict[str, str]:
@@ -246,10 +294,6 @@ def find_choice_errors(chosen: dict[str, str], permitted: frozenset[str]) -> dic
     if chosen["year"] not in {str(year) for year in years} and (dataset or not chosen["year"]):
         errors["year"] = "Select the year"
     return errors
-
-
-def _wants_json(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
 
 
 def _address(request: Request, route: str, submission: Submission) -> URL:
@@ -267,23 +311,38 @@ def _requested_submission(request: Request) -> Submission:
 def follow_page(request: Request) -> Response:
     service, submission = _service(request), _requested_submission(request)
     report = read_report(service.s3, service.settings.bucket, submission)
-    state = _state(submission, report)
+    state = _state(request, submission, report)
     template = "result.html" if report else "waiting.html"
     dataset = DATASETS[submission.dataset]
-    return _page(request, template, submission=submission, dataset=dataset, report=report, state=state)
+    sent = _sent_at(request)
+    query = f"?sent={int(sent.timestamp())}" if sent else ""
+    return _page(request, template, submission=submission, dataset=dataset, report=report, state=state, query=query)
 
 
 def follow_status(request: Request) -> Response:
     service, submission = _service(request), _requested_submission(request)
     report = read_report(service.s3, service.settings.bucket, submission)
-    return JSONResponse({"state": _state(submission, report)})
+    return JSONResponse({"state": _state(request, submission, report)})
 
 
-def _state(submission: Submission, report: Report | None) -> str:
+def _state(request: Request, submission: Submission, report: Report | None) -> str:
     if report:
         return report.state
     # Once the signed request has expired, a file that was not sent can no longer arrive.
-    return "overdue" if datetime.now(UTC) - submission.started_at > UPLOAD_LIFETIME else "waiting"
+    since = max(submission.started_at, _sent_at(request) or submission.started_at)
+    return "overdue" if datetime.now(UTC) - since > UPLOAD_LIFETIME else "waiting"
+
+
+def _sent_at(request: Request) -> datetime | None:
+    """When a large file was complete, which may be long after its submission began.
+
+    A browser says so, and is believed: it only decides how soon a page says "overdue".
+    """
+    sent = request.query_params.get("sent", "")
+    now = datetime.now(UTC)
+    if not re.fullmatch(r"[0-9]{1,10}", sent, re.ASCII):
+        return None
+    return min(datetime.fromtimestamp(int(sent), UTC), now)
 
 
 def download_errors(request: Request) -> Response:
@@ -310,14 +369,14 @@ def govuk_script(request: Request) -> Response:
 
 
 def _error(request: Request, status: int, heading: str, text: str) -> Response:
-    if _wants_json(request) or request.url.path.endswith("/status"):
+    if wants_json(request) or request.url.path.endswith("/status"):
         return JSONResponse({"error": f"{heading}. {text}"}, status)
     return _page(request, "error.html", status, heading=heading, text=text)
 
 
 def refusal(request: Request, status: int, heading: str, text: str) -> Response:
     """The sign-in's pages of refusal."""
-    if _wants_json(request) or request.url.path.endswith("/status"):
+    if wants_json(request) or request.url.path.endswith("/status"):
         return JSONResponse({"error": f"{heading}. {text}".strip()}, status)
     return _page(request, "refused.html", status, heading=heading, text=text)
 
@@ -327,7 +386,10 @@ def on_http_error(request: Request, error: Exception) -> Response:
     if status == 404:
         return _error(request, 404, "Page not found", "If you typed or pasted the web address, check that it is whole.")
     detail = error.detail if isinstance(error, HTTPException) else ""
-    return _error(request, status, "This request cannot be accepted", detail)
+    heading = "Too many uploads were begun" if status == 429 else "This request cannot be accepted"
+    answer = _error(request, status, heading, detail)
+    answer.headers.update((error.headers if isinstance(error, HTTPException) else None) or {})
+    return answer
 
 
 def on_s3_error(request: Request, error: Exception) -> Response:
@@ -336,9 +398,11 @@ def on_s3_error(request: Request, error: Exception) -> Response:
     _log.error("S3, bucket %s of account %s: %s", settings.bucket, settings.account_name, error)
     response = error.response if isinstance(error, ClientError) else {}
     if response.get("Error", {}).get("Code") not in {"AccessDenied", "403"}:
-        return _error(
+        answer = _error(
             request, 503, "The data store did not answer", "Try again in a few minutes. Nothing that you sent is lost."
         )
+        answer.headers["Retry-After"] = "5"
+        return answer
     operation = error.operation_name if isinstance(error, ClientError) else ""
     return _error(
         request,

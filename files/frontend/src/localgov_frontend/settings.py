@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from limits import RateLimitItem, parse
 
 from localgov_frontend.sign_in_settings import SignInSettings, SignInSettingsError, read_sign_in
 
@@ -16,6 +19,7 @@ _MEBIBYTE = 1024 * 1024
 _LARGEST_SINGLE_UPLOAD = 5 * 1024 * _MEBIBYTE
 _LOCATION = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/?")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SHORTEST_KEY = 40
 _SMALL_WORDS = frozenset({"and", "of", "on", "the", "upon"})
 
 
@@ -36,6 +40,11 @@ class Settings:
     support_contact: str
     # None where nobody signs in.
     sign_in: SignInSettings | None
+    uploads_per_person: RateLimitItem
+    uploads_per_address: RateLimitItem
+    behind_balancer: bool
+    # The newest first. What they seal is worth something, so no representation shows them.
+    session_keys: tuple[str, ...] = field(repr=False)
 
     @property
     def readable_account(self) -> str:
@@ -64,6 +73,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         govuk_frontend=Path(environment.get("GOVUK_FRONTEND_PATH") or "node_modules/govuk-frontend/dist/govuk"),
         support_contact=environment.get("SUPPORT_CONTACT") or "the people who run this service in your organisation",
         sign_in=_sign_in(environment),
+        uploads_per_person=_rate(environment, "UPLOADS_PER_PERSON", "120/hour"),
+        # Offices share an address.
+        uploads_per_address=_rate(environment, "UPLOADS_PER_ADDRESS", "1200/hour"),
+        behind_balancer=environment.get("FORWARDED_ALLOW_IPS") == "*",
+        session_keys=_session_keys(environment),
     )
     if not (settings.govuk_frontend / "govuk-frontend.min.css").is_file():
         raise SettingsError(
@@ -100,6 +114,26 @@ def _number(environment: Mapping[str, str], name: str, default: int, largest: in
     if not re.fullmatch(r"[0-9]{1,12}", value) or not 1 <= int(value) <= largest:
         raise SettingsError(f"{name} is {value!r}. Set it to a whole number from 1 to {largest}.")
     return int(value)
+
+
+def _rate(environment: Mapping[str, str], name: str, default: str) -> RateLimitItem:
+    value = environment.get(name) or default
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} is {value!r}. Set it to a number of uploads per time, such as {default}."
+        ) from error
+
+
+def _session_keys(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Without a key, one of this process's own: no other task, and none after a restart, goes on with an upload."""
+    keys = tuple(filter(None, (environment.get("SESSION_KEY"), environment.get("SESSION_KEY_PREVIOUS"))))
+    if any(len(key) < _SHORTEST_KEY for key in keys):
+        raise SettingsError(
+            f"SESSION_KEY or SESSION_KEY_PREVIOUS has not even {_SHORTEST_KEY} characters. Let Secrets Manager make it."
+        )
+    return keys or (secrets.token_urlsafe(48),)
 
 
 def _endpoint(value: str) -> str | None:

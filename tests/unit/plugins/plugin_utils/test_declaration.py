@@ -120,6 +120,15 @@ def test_deleting_is_a_right_of_its_own() -> None:
     assert (statement["Sid"], statement["Action"]) == ("DeleteDataStoreResults", ["s3:DeleteObject"])
 
 
+def test_whoever_writes_may_send_in_parts_and_only_who_resumes_may_look_at_them_or_give_up() -> None:
+    (written,) = declaration.storage_statements({"writes": ["data_store/uploads"]}, LOCATIONS)
+    (resumed,) = declaration.storage_statements({"resumes": ["data_store/uploads"]}, LOCATIONS)
+    assert written["Action"] == ["s3:PutObject"]
+    assert resumed["Sid"] == "ResumeDataStoreUploads"
+    assert resumed["Action"] == ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    assert resumed["Resource"] == written["Resource"]
+
+
 def test_a_launcher_may_start_only_what_it_launches_and_pass_only_its_roles() -> None:
     statements = {
         statement["Sid"]: statement for statement in declaration.launch_statements("daemon", SERVICES, "localgov")

@@ -376,7 +376,8 @@ def test_server_and_modules_end_with_the_run_even_if_it_is_killed(tmp_path: Path
     run = subprocess.Popen([sys.executable, "-c", HOLDER, str(directory)], cwd=ROOT)
     said = directory / "said"
     wait_for(lambda: said.exists() and " " in said.read_text(encoding="utf-8"), "the module")
-    processes = [Path("/proc", number) for number in said.read_text(encoding="utf-8").split()]
+    # What has ended has no program, though its number may still await whoever inherits it.
+    processes = [Path("/proc", number, "exe") for number in said.read_text(encoding="utf-8").split()]
     assert all(process.exists() for process in processes)
     run.kill()
     run.wait(30)
@@ -389,6 +390,8 @@ def test_a_module_is_terminated_when_nobody_waits_for_it_any_more(warm: WarmPyth
         f"pathlib.Path({str(tmp_path / 'said')!r}).write_text(str(os.getpid()) + '.')\n"
         "time.sleep(300)\n"
     )
+    # Started here, it ends with this process and not with the worker.
+    run_warm(warm, program(""), dict(os.environ))
     worker = os.fork()
     if worker == 0:
         run_warm(warm, waiting, dict(os.environ))
