@@ -23,10 +23,12 @@ def width(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def page(browser: Browser, camden: Frontend, data_store: Account, provider: Provider, width: int) -> Iterator[Page]:
+def page(
+    browser: Browser, frontend: Frontend, camden: Frontend, data_store: Account, provider: Provider, width: int
+) -> Iterator[Page]:
     """A page in whose life no script fails and nothing breaks the content security policy."""
     provider.signed_in, provider.sign = person("Ada", "uploaders", email=_LONG_NAME), None
-    data_store.allow_origin(camden.address)
+    data_store.allow_origins(frontend.address, camden.address)
     with browser.new_context(base_url=camden.address, viewport={"width": width, "height": 800}) as context:
         page = open_page(context)
         complaints = listen(page)
