@@ -9,18 +9,22 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from account import Account
+from account import BUCKET, Account
 from conftest import PREVIOUS_SESSION_KEY, SESSION_KEY, Frontend, running_frontend
 from joserfc import jwt
+from localgov_frontend.handles import Handles
+from localgov_frontend.multipart import PART_BYTES, Upload
 from localgov_frontend.sessions import Cookies, Session, new_session
 from localgov_frontend.sign_in import safe_return_path
 from localgov_frontend.sign_in_settings import SignInSettings, read_sign_in
+from localgov_frontend.submissions import new_submission
 from processes import free_port
 from provider import CLIENT_SECRET, Provider, new_key, person
 from starlette.responses import Response
@@ -420,6 +424,24 @@ def test_a_form_without_the_sessions_token_is_refused(http: httpx.Client, camden
         assert answer.status_code == 403
     for method in ("PUT", "DELETE", "PATCH"):
         assert http.request(method, "/submissions").status_code == 403
+
+
+@pytest.mark.parametrize("errand", ["sign", "parts", "complete", "cancel"])
+def test_the_errands_of_an_upload_in_parts_need_the_session_and_its_token(http: httpx.Client, errand: str) -> None:
+    assert http.post(f"/uploads/{errand}", json={"upload": "x"}).status_code == 401
+    token = form_token(sign_in(http))
+    assert http.post(f"/uploads/{errand}", json={"upload": "x"}).status_code == 403
+    assert http.post(f"/uploads/{errand}", json={"upload": "x"}, headers={"X-Form-Token": token}).status_code == 410
+
+
+def test_an_upload_in_parts_is_the_persons_own_who_began_it(http: httpx.Client, provider: Provider) -> None:
+    upload = Upload(new_submission("ssda903", 2026, datetime.now(UTC)), "an-upload", 3 * PART_BYTES)
+    handle = Handles((SESSION_KEY,), BUCKET).seal(upload, "subject-of-Ada")
+    part = {"upload": handle, "number": 1, "sha256": base64.b64encode(bytes(32)).decode()}
+    for name, status in {"Ada": 200, "Bob": 410}.items():
+        provider.signed_in = person(name, "uploaders")
+        headers = {"X-Form-Token": form_token(sign_in(http, "/sign-in"))}
+        assert http.post("/uploads/sign", json=part, headers=headers).status_code == status
 
 
 # --- Groups ---
