@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What goes over the network, and how it fails: with a text for the person, and whether it may pass by itself.
-import { formToken } from "/static/form_token.js";
-
 export const MEGABYTE = 1024 * 1024;
 // A connection that is dead without saying so.
 const SILENCE_MILLISECONDS = 60_000;
@@ -13,6 +11,12 @@ export class UploadError extends Error {
     this.status = status;
     this.code = code;
   }
+}
+
+/** The session's token, without which nothing that changes anything is accepted. Without sign-in there is none. */
+function formToken() {
+  const token = document.querySelector('meta[name="form-token"]')?.content;
+  return token ? { "X-Form-Token": token } : {};
 }
 
 /** Ask the service; JSON both ways. */
