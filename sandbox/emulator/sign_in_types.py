@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,7 +50,7 @@ class _ReturnAddresses(list[str]):
         if super().__contains__(address):
             return True
         parts = urlsplit(str(address))
-        if not (parts.hostname or "").startswith(f"{self._network}."):
+        if not re.fullmatch(rf"{re.escape(self._network)}\.\d+\.\d+", parts.hostname or ""):
             return False
         anywhere = parts._replace(netloc=parts.netloc.replace(str(parts.hostname), _ANY_TASK)).geturl()
         return super().__contains__(anywhere)
