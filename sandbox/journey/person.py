@@ -65,9 +65,10 @@ def sign_in(frontend: str, person: Person) -> requests.Session:
     return browser
 
 
-def _browser(frontend: str) -> requests.Session:
-    """The person's browser; where nobody has signed in, an empty one."""
-    return _browsers.get(frontend) or requests.Session()
+def _browser(address: str) -> requests.Session:
+    """The person's browser at the frontend of an address; where nobody has signed in, an empty one."""
+    parts = urlsplit(address)
+    return _browsers.get(f"{parts.scheme}://{parts.netloc}") or requests.Session()
 
 
 def _form_token(browser: requests.Session, frontend: str) -> dict[str, str]:
@@ -76,15 +77,16 @@ def _form_token(browser: requests.Session, frontend: str) -> dict[str, str]:
     return {"X-Form-Token": found[1]} if found else {}
 
 
+def ask(frontend: str, path: str, body: dict[str, object]) -> requests.Response:
+    """What a page's script sends to its frontend: JSON, in the person's session and with its token."""
+    browser = _browser(frontend)
+    token = _form_token(browser, frontend)
+    return browser.post(f"{frontend}{path}", json=body, headers=token, timeout=_SECONDS_TO_ANSWER)
+
+
 def upload(frontend: str, content: bytes, *, dataset: str = "ssda903", year: int = 2026) -> Submission:
     """Ask the frontend for a signed request and send the file with it, as the page's script does."""
-    browser = _browser(frontend)
-    answer = browser.post(
-        f"{frontend}/submissions",
-        json={"dataset": dataset, "year": year},
-        headers=_form_token(browser, frontend),
-        timeout=_SECONDS_TO_ANSWER,
-    )
+    answer = ask(frontend, "/submissions", {"dataset": dataset, "year": year})
     if answer.status_code != requests.codes.created:
         raise JourneyError(f"{frontend} did not begin a submission: {answer.status_code} {answer.text[:300]}")
     begun = answer.json()
@@ -100,7 +102,7 @@ def wait_for_result(submission: Submission, seconds: float = 120) -> str:
     """`accepted` or `rejected`, from the same place that the waiting page asks."""
 
     def state() -> str | None:
-        answer = _browser(submission.frontend).get(f"{submission.follow}/status", timeout=_SECONDS_TO_ANSWER)
+        answer = _browser(submission.follow).get(f"{submission.follow}/status", timeout=_SECONDS_TO_ANSWER)
         answer.raise_for_status()
         found: str = answer.json()["state"]
         return None if found in ("waiting", "overdue") else found
@@ -110,7 +112,7 @@ def wait_for_result(submission: Submission, seconds: float = 120) -> str:
 
 def page_text(submission: Submission) -> str:
     """The page that the person sees."""
-    answer = _browser(submission.frontend).get(submission.follow, timeout=_SECONDS_TO_ANSWER)
+    answer = _browser(submission.follow).get(submission.follow, timeout=_SECONDS_TO_ANSWER)
     answer.raise_for_status()
     return answer.text
 
