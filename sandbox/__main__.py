@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from sandbox import lifecycle
+from sandbox import lifecycle, people
 from sandbox.settings import Settings, SettingsError, load
 
 UP, FAILED, DOWN = 0, 1, 3
@@ -85,6 +85,7 @@ def _print_description(settings: Settings) -> None:
     print(f"  databases 127.0.0.1, ports from {settings.database_port_base}")
     print(f"  tasks     {described['task_network']}")
     print(f"  identity  profile {described['profile']} in {described['shared_credentials_file']}")
+    print(f"  people    {people.file_of(settings)}")
     print(f"  accounts  {', '.join(shown)}")
     print(f"  log       {settings.log}")
 

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox import certificates, processes, runtime
+from sandbox import certificates, people, processes, runtime
 from sandbox.emulator import gateway, launcher
 from sandbox.settings import Settings, SettingsError, remember
 
@@ -61,6 +61,7 @@ def start(settings: Settings) -> Started:
             folder.mkdir(mode=0o700, exist_ok=True)
         certificates.ensure(settings)
         remember(settings)
+        people.make(settings)
         seeded = _launch(settings)
         _describe(settings, seeded)
     return Started(was_running=False, seconds=time.monotonic() - began, lost=lost)

@@ -47,6 +47,8 @@ _ACTIONS = {
     "AWS::CertificateManager::Certificate": "RequestCertificate",
     "AWS::CloudWatch::Alarm": "PutMetricAlarm",
     "AWS::CloudWatch::Dashboard": "PutDashboard",
+    "AWS::Cognito::UserPoolGroup": "CreateGroup",
+    "AWS::Cognito::UserPoolIdentityProvider": "CreateIdentityProvider",
     "AWS::EC2::EIP": "AllocateAddress",
     "AWS::EC2::FlowLog": "CreateFlowLogs",
     "AWS::EC2::SecurityGroupEgress": "AuthorizeSecurityGroupEgress",

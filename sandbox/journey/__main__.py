@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from sandbox import people
 from sandbox.journey.organisation import LOCAL_AUTHORITIES, ORGANISATION, READER, Organisation, Principal, running
 from sandbox.journey.outsider import every_right
 from sandbox.journey.person import JourneyError, Submission, upload, wait_for, wait_for_result
@@ -36,7 +37,7 @@ def deploy() -> None:
 
 def walk(organisation: Organisation, settings: Settings) -> None:
     """One good file from the frontend to the organisation, one bad file to its reasons, and everybody else refused."""
-    step(1, f"A person uploads a file at {_WALKER}'s frontend, straight to S3.")
+    step(1, f"A person signs in at {_WALKER}'s frontend and uploads a file, straight to S3.")
     begun = time.monotonic()
     sent = send(organisation, _SAMPLES / "header_with_errors.csv")
     say(f"   s3://{organisation.bucket(_WALKER, 'data-store')}/{sent.upload_key}")
@@ -128,7 +129,7 @@ def main() -> int:
         deploy()
         organisation = running(settings)
         walk(organisation, settings)
-        say("\nThe sandbox stays up until `make down`. Click on:")
+        say(f"\nThe sandbox stays up until `make down`. Sign in as somebody of {people.file_of(settings)}. Click on:")
         for account in LOCAL_AUTHORITIES:
             say(f"   {account:8} {organisation.frontend(account)}")
     except JourneyError as reason:

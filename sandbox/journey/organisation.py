@@ -13,8 +13,8 @@ import boto3
 import yaml
 from botocore.exceptions import ClientError
 
-from sandbox import sessions
-from sandbox.journey.person import JourneyError, answers, wait_for
+from sandbox import people, sessions
+from sandbox.journey.person import JourneyError, answers, sign_in, wait_for
 from sandbox.settings import ROOT, Settings
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Organisation:
         return list(csv.DictReader(io.StringIO(self.read(GATHERER, bucket, key).decode())))
 
     def frontend(self, account: str, seconds: float = 120) -> str:
-        """The address of the account's frontend, once it answers."""
+        """The address of the account's frontend, once it answers, with the account's uploader signed in there."""
         ecs = sessions.client_of_root(self._settings, account, "ecs")
 
         def address() -> str | None:
@@ -116,7 +116,10 @@ class Organisation:
             urls = [f"http://{host}:{deployed_frontend_port()}" for host in hosts]
             return next(filter(answers, urls), None)
 
-        return wait_for(address, f"the frontend of {account} to answer", seconds)
+        found = wait_for(address, f"the frontend of {account} to answer", seconds)
+        if people.admit(self._settings, account):
+            sign_in(found, people.find(self._settings, account))
+        return found
 
 
 def running(settings: Settings) -> Organisation:

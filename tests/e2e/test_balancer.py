@@ -41,7 +41,7 @@ def ask(connection: http.client.HTTPConnection, path: str) -> http.client.HTTPRe
 
 def test_the_frontend_answers_over_tls(settings: Settings, balancer: str) -> None:
     trusted = ssl.create_default_context(cafile=settings.ca_bundle)
-    answer = ask(http.client.HTTPSConnection(balancer, SECURE, context=trusted, timeout=10), "/")
+    answer = ask(http.client.HTTPSConnection(balancer, SECURE, context=trusted, timeout=10), "/signed-out")
     assert answer.status == 200
     assert "upload" in answer.read().decode().lower()
 

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from sandbox import sessions
+from sandbox.journey import person
 from sandbox.journey.organisation import Organisation, Principal
 from sandbox.journey.person import Submission, wait_for_result
 from sandbox.settings import Settings
@@ -29,7 +30,7 @@ def frontend(organisation: Organisation) -> str:
 
 
 def ask(frontend: str, path: str, **sent: object) -> dict[str, Any]:
-    answer = requests.post(f"{frontend}{path}", json=sent, timeout=30)
+    answer = person.ask(frontend, path, sent)
     assert answer.ok, answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -66,7 +67,7 @@ def test_an_upload_may_be_given_up_and_its_parts_are_gone(frontend: str) -> None
     assert send_part(frontend, begun, 2).status_code == 200
     assert [part["number"] for part in ask(frontend, "/uploads/parts", upload=begun["upload"])["parts"]] == [2]
     ask(frontend, "/uploads/cancel", upload=begun["upload"])
-    answer = requests.post(f"{frontend}/uploads/parts", json={"upload": begun["upload"]}, timeout=30)
+    answer = person.ask(frontend, "/uploads/parts", {"upload": begun["upload"]})
     assert answer.status_code == 410
 
 

@@ -182,7 +182,7 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         for container in containers(task)
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
-    variants = ("services", "services_balanced", "services_hosted")
+    variants = ("services", "services_balanced", "services_hosted", "services_without_sign_in")
     assert having == [(f"{name}/DaemonTaskDefinition", "init", False) for name in variants]
 
 
@@ -236,3 +236,44 @@ def test_a_cache_speaks_tls_to_who_knows_a_token_that_no_template_has(properties
     assert properties["TransitEncryptionMode"] == "required"
     assert properties["AtRestEncryptionEnabled"] is True
     assert properties["AuthToken"] == {"Sub": "{{resolve:secretsmanager:${Token}:SecretString:token}}"}
+
+
+@named(resources("AWS::Cognito::UserPool"))
+def test_a_user_pool_holds_whom_the_authority_put_in_and_is_not_removed_by_accident(properties: dict[str, Any]) -> None:
+    assert properties["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert properties["DeletionProtection"] == "ACTIVE"
+    assert properties["MfaConfiguration"] in {"ON", "OPTIONAL"}
+    assert properties["EnabledMfas"] == ["SOFTWARE_TOKEN_MFA"]
+    assert properties["Policies"]["PasswordPolicy"]["MinimumLength"] >= 14
+
+
+@named(resources("AWS::Cognito::UserPoolClient"))
+def test_people_sign_in_by_the_code_flow_alone_and_cannot_give_themselves_a_group(properties: dict[str, Any]) -> None:
+    assert properties["GenerateSecret"] is True
+    assert properties["AllowedOAuthFlows"] == ["code"]
+    assert set(properties["AllowedOAuthScopes"]) == {"openid", "email", "profile"}
+    assert properties["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
+    assert properties["PreventUserExistenceErrors"] == "ENABLED"
+    assert properties["CallbackURLs"] == ["https://upload.camden.example/sign-in/callback"]
+    federated = properties["SupportedIdentityProviders"] != ["COGNITO"]
+    assert ("custom:groups" in properties["WriteAttributes"]) is federated
+
+
+@named(resources("AWS::SecretsManager::Secret"))
+def test_a_template_makes_a_secret_and_never_holds_one(properties: dict[str, Any]) -> None:
+    assert "GenerateSecretString" in properties or "${Client.ClientSecret}" in properties["SecretString"]["Sub"]
+
+
+def test_whether_people_sign_in_is_always_said() -> None:
+    said = {
+        where: entry["Value"]
+        for where, task in TASKS
+        for container in containers(task)
+        for entry in container["Environment"]
+        if entry["Name"] == "SIGN_IN"
+    }
+    variants = ("services", "services_balanced", "services_hosted")
+    assert said == {
+        **{f"{name}/FrontendTaskDefinition": "cognito" for name in variants},
+        "services_without_sign_in/FrontendTaskDefinition": "none",
+    }

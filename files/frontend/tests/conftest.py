@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ from image import read_image
 from localgov_frontend.submissions import new_submission
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from processes import free_port, server
+from provider import Provider, running_provider
 
 PROJECT = Path(__file__).parents[1]
 # Small, so that "too large" can be tried without a large file; large enough to see progress.
 MAX_UPLOAD_BYTES = 4 * 1024 * 1024
+SESSION_KEY, PREVIOUS_SESSION_KEY = "newest-session-key-" * 4, "previous-session-key-" * 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def settings(account: Account) -> dict[str, str]:
     """The environment of a task in this account, on top of the image's."""
     return {
         **clean_environment(),
-        **read_image(PROJECT / "Dockerfile").environment,
+        **{name: value for name, value in read_image(PROJECT / "Dockerfile").environment.items() if name != "PORT"},
         **account.task_credentials(),
         "ACCOUNT_NAME": "camden",
         "AWS_ENDPOINT_URL": account.endpoint,
@@ -78,6 +81,8 @@ def settings(account: Account) -> dict[str, str]:
         "BIND_ADDRESS": "127.0.0.1",
         "DATA_STORE_LOCATION": f"s3://{BUCKET}",
         "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
+        # Who comes in is the matter of test_sign_in.py and test_browser_sign_in.py.
+        "SIGN_IN": "none",
         "SUPPORT_CONTACT": "the data team",
         "UPLOAD_ENDPOINT_URL": account.endpoint,
     }
@@ -85,8 +90,8 @@ def settings(account: Account) -> dict[str, str]:
 
 @contextmanager
 def running_frontend(settings: dict[str, str], log: Path) -> Iterator[Frontend]:
-    """The image's command, on a port of its own."""
-    port = free_port()
+    """The image's command, on the port that the settings name or one of its own."""
+    port = settings.get("PORT") or free_port()
     address = f"http://127.0.0.1:{port}"
     _, *arguments = read_image(PROJECT / "Dockerfile").command
     with server(
@@ -101,6 +106,34 @@ def frontend(
 ) -> Iterator[Frontend]:
     with running_frontend(settings, tmp_path_factory.mktemp("frontend") / "log") as frontend:
         account.allow_origins(frontend.address)
+        yield frontend
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def signing_in(settings: dict[str, str], provider: Provider) -> dict[str, str]:
+    """The environment of a frontend that people sign in to, on a port that is known beforehand."""
+    port = free_port()
+    return {
+        **settings,
+        **provider.settings(),
+        "PORT": str(port),
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "SESSION_KEY": SESSION_KEY,
+        "SESSION_KEY_PREVIOUS": PREVIOUS_SESSION_KEY,
+        "SIGN_IN_GROUPS": json.dumps({"uploaders": {"may": "upload"}, "viewers": {"may": "view"}}),
+    }
+
+
+@pytest.fixture(scope="session")
+def camden(signing_in: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frontend]:
+    """A frontend that people sign in to."""
+    with running_frontend(signing_in, tmp_path_factory.mktemp("camden") / "log") as frontend:
         yield frontend
 
 
@@ -131,17 +164,23 @@ def open_page(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-@pytest.fixture
-def page(browser: Browser, frontend: Frontend) -> Iterator[Page]:
-    """A page in whose life no script fails and nothing breaks the content security policy."""
+def listen(page: Page) -> list[str]:
+    """What goes wrong in the life of the page from now on: scripts that fail, and breaches of the content policy."""
     complaints: list[str] = []
-    context = browser.new_context(base_url=frontend.address, viewport={"width": 1100, "height": 900})
-    page = open_page(context)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
         lambda message: complaints.append(message.text) if "Content Security Policy" in message.text else None,
     )
+    return complaints
+
+
+@pytest.fixture
+def page(browser: Browser, frontend: Frontend) -> Iterator[Page]:
+    """A page in whose life no script fails and nothing breaks the content security policy."""
+    context = browser.new_context(base_url=frontend.address, viewport={"width": 1100, "height": 900})
+    page = open_page(context)
+    complaints = listen(page)
     yield page
     context.close()
     assert not complaints

@@ -20,6 +20,7 @@ def environment() -> dict[str, str]:
         "AWS_REGION": "eu-west-2",
         "DATA_STORE_LOCATION": "s3://localgov-210987654321-data-store",
         "GOVUK_FRONTEND_PATH": str(folder),
+        "SIGN_IN": "none",
     }
 
 
@@ -54,6 +55,8 @@ def test_the_account_is_named_as_people_write_it(environment: dict[str, str], na
         ("MAX_UPLOAD_BYTES", "0"),
         ("PORT", "65536"),
         ("SESSION_KEY", "short"),
+        ("SIGN_IN", ""),
+        ("SIGN_IN", "off"),
         ("UPLOADS_PER_ADDRESS", "0 or so"),
         ("UPLOADS_PER_PERSON", "many"),
         ("UPLOAD_ENDPOINT_URL", "127.0.0.1:4566"),
@@ -63,6 +66,70 @@ def test_the_account_is_named_as_people_write_it(environment: dict[str, str], na
 def test_a_wrong_setting_is_named(environment: dict[str, str], name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         read_settings({**environment, name: value})
+
+
+@pytest.fixture
+def signing_in(environment: dict[str, str]) -> dict[str, str]:
+    return {
+        **environment,
+        "PUBLIC_URL": "https://upload.camden.example",
+        "SESSION_KEY": "k" * 64,
+        "SIGN_IN": "cognito",
+        "SIGN_IN_CLIENT_ID": "client",
+        "SIGN_IN_CLIENT_SECRET": "secret of the client",
+        "SIGN_IN_DOMAIN_URL": "https://camden.auth.eu-west-2.amazoncognito.com",
+        "SIGN_IN_GROUPS": '{"uploaders": {"may": "upload"}}',
+        "SIGN_IN_ISSUER": "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_abc",
+    }
+
+
+def test_on_aws_keys_and_tokens_come_from_the_pool_and_its_domain(signing_in: dict[str, str]) -> None:
+    sign_in = read_settings(signing_in).sign_in
+    assert sign_in is not None
+    assert sign_in.keys_url == "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_abc/.well-known/jwks.json"
+    assert sign_in.token_url == "https://camden.auth.eu-west-2.amazoncognito.com/oauth2/token"
+    assert sign_in.redirect_uri == "https://upload.camden.example/sign-in/callback"
+
+
+def test_secrets_have_no_representation(signing_in: dict[str, str]) -> None:
+    shown = repr(read_settings({**signing_in, "SESSION_KEY_PREVIOUS": "p" * 64}))
+    assert "secret of the client" not in shown
+    assert "kkk" not in shown
+    assert "ppp" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", ""),
+        ("PUBLIC_URL", "http://upload.camden.example"),
+        ("PUBLIC_URL", "http://127.0.0.1.camden.example"),
+        ("PUBLIC_URL", "https://upload.camden.example/path"),
+        ("PUBLIC_URL", "https://user@upload.camden.example"),
+        ("PUBLIC_URL", "https://upload.camden.example:port"),
+        ("SESSION_IDLE_MINUTES", "0"),
+        ("SESSION_KEY", ""),
+        ("SESSION_KEY", "short"),
+        ("SESSION_KEY_PREVIOUS", "short"),
+        ("SESSION_LIFETIME_MINUTES", "1441"),
+        ("SIGN_IN_CLIENT_ID", ""),
+        ("SIGN_IN_CLIENT_SECRET", ""),
+        ("SIGN_IN_DOMAIN_URL", "http://camden.auth.example"),
+        ("SIGN_IN_ENDPOINT_URL", "http://camden.auth.example"),
+        ("SIGN_IN_GROUPS", ""),
+        ("SIGN_IN_GROUPS", "uploaders"),
+        ("SIGN_IN_GROUPS", "{}"),
+        ("SIGN_IN_GROUPS", '{"uploaders": {"may": "everything"}}'),
+        ("SIGN_IN_GROUPS", '{"uploaders": {"may": "view", "datasets": ["unknown"]}}'),
+        ("SIGN_IN_ISSUER", "https://elsewhere.example/eu-west-2_abc"),
+    ],
+)
+def test_a_wrong_setting_of_the_sign_in_is_named_without_its_secrets(
+    signing_in: dict[str, str], name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=name) as refused:
+        read_settings({**signing_in, name: value})
+    assert "secret of the client" not in str(refused.value)
 
 
 def test_a_wrong_setting_ends_the_start_with_one_line(environment: dict[str, str]) -> None:

@@ -33,6 +33,8 @@ from localgov_frontend.multipart import PART_BYTES, begin_upload
 from localgov_frontend.rates import Rates, address, person
 from localgov_frontend.results import Report, ReportUnreadableError, exists, read_report, recent_reports
 from localgov_frontend.settings import Settings
+from localgov_frontend.sign_in import FORM_FIELD, SIGN_IN_PATH, SIGN_OUT_PATH, SignIn, visit
+from localgov_frontend.sign_in_settings import SIGNED_OUT_PATH
 from localgov_frontend.submissions import (
     UPLOAD_LIFETIME,
     Submission,
@@ -78,6 +80,7 @@ def create_app(settings: Settings) -> ASGIApp:
         routes=[
             Route("/", start_page),
             Route("/health", health),
+            Route(SIGNED_OUT_PATH, signed_out),
             Route("/submissions", create_submission, methods=["POST"]),
             Route("/submissions/{dataset}/{year}/{identifier}", follow_page, name="follow"),
             Route("/submissions/{dataset}/{year}/{identifier}/status", follow_status, name="status"),
@@ -107,7 +110,11 @@ def create_app(settings: Settings) -> ASGIApp:
         handles=Handles(settings.session_keys, settings.bucket),
         rates=Rates(settings.uploads_per_person, settings.uploads_per_address),
     )
-    return surround(app)
+    if settings.sign_in is None:
+        _log.warning("SIGN_IN is none: whoever reaches this service can use it")
+    else:
+        app.add_middleware(SignIn, settings=settings.sign_in, refuse=refusal)
+    return surround(app, settings.sign_in_origin)
 
 
 def _s3_client(region: str, endpoint_url: str | None, addressing_style: Literal["auto", "path", "virtual"]) -> S3Client:
@@ -130,6 +137,9 @@ def _templates(settings: Settings) -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
+        form_token_field=FORM_FIELD,
+        sign_in_path=SIGN_IN_PATH,
+        sign_out_path=SIGN_OUT_PATH,
         account=settings.readable_account,
         contact=settings.support_contact,
         max_megabytes=settings.max_upload_bytes // (1024 * 1024),
@@ -161,7 +171,7 @@ def _service(request: Request) -> Service:
 
 
 def _page(request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
-    html = _service(request).templates.get_template(template).render(context)
+    html = _service(request).templates.get_template(template).render(visit=visit(request), **context)
     return HTMLResponse(html, status)
 
 
@@ -173,7 +183,8 @@ def start_page(request: Request) -> Response:
 def _start_page(request: Request, chosen: dict[str, str], errors: dict[str, str]) -> Response:
     service = _service(request)
     try:
-        recent = recent_reports(service.s3, service.settings.bucket, datetime.now(UTC))
+        found = recent_reports(service.s3, service.settings.bucket, datetime.now(UTC))
+        recent = [entry for entry in found if entry[0].dataset in visit(request).access.view]
     except (BotoCoreError, ClientError) as error:
         # One may still upload: the page says that the list is missing, the log says why.
         _log.warning("The recent submissions in s3://%s could not be listed: %s", service.settings.bucket, error)
@@ -182,7 +193,7 @@ def _start_page(request: Request, chosen: dict[str, str], errors: dict[str, str]
         request,
         "start.html",
         status=400 if errors else 200,
-        datasets=DATASETS.values(),
+        datasets=[dataset for dataset in DATASETS.values() if dataset.name in visit(request).access.upload],
         years=sorted({year for dataset in DATASETS.values() for year in dataset.years}, reverse=True),
         chosen=chosen,
         errors=errors,
@@ -198,7 +209,7 @@ async def create_submission(request: Request) -> Response:
     if is_cross_origin(request.headers):
         raise HTTPException(403, "This form was sent from another site. Start from this service's first page.")
     chosen = await _read_choice(request)
-    errors = find_choice_errors(chosen)
+    errors = find_choice_errors(chosen, visit(request).access.upload)
     if not errors:
         _count_upload(request)
         return await run_in_threadpool(_answer_submission, request, chosen)
@@ -237,7 +248,7 @@ def _answer_submission(request: Request, chosen: dict[str, str]) -> Response:
         max_upload_bytes=settings.max_upload_bytes,
         part_bytes=PART_BYTES,
     )
-    page.headers["Content-Security-Policy"] = content_security_policy(upload.origin)
+    page.headers["Content-Security-Policy"] = content_security_policy(upload.origin, settings.sign_in_origin)
     return page
 
 
@@ -276,8 +287,8 @@ def _check_file(size: str, kind: str, max_bytes: int) -> None:
         raise HTTPException(415, "The file must be a CSV file.")
 
 
-def find_choice_errors(chosen: dict[str, str]) -> dict[str, str]:
-    dataset = DATASETS.get(chosen["dataset"])
+def find_choice_errors(chosen: dict[str, str], permitted: frozenset[str]) -> dict[str, str]:
+    dataset = DATASETS.get(chosen["dataset"]) if chosen["dataset"] in permitted else None
     errors = {} if dataset else {"dataset": "Select the data return"}
     years = dataset.years if dataset else range(0)
     if chosen["year"] not in {str(year) for year in years} and (dataset or not chosen["year"]):
@@ -292,7 +303,7 @@ def _address(request: Request, route: str, submission: Submission) -> URL:
 def _requested_submission(request: Request) -> Submission:
     parts = request.path_params
     submission = find_submission(parts["dataset"], parts["year"], parts["identifier"])
-    if submission is None:
+    if submission is None or submission.dataset not in visit(request).access.view:
         raise HTTPException(404)
     return submission
 
@@ -341,6 +352,10 @@ def download_errors(request: Request) -> Response:
     return RedirectResponse(presign_errors(service.browser_s3, service.settings.bucket, submission), 303)
 
 
+def signed_out(request: Request) -> Response:
+    return _page(request, "signed_out.html")
+
+
 def health(request: Request) -> Response:
     return PlainTextResponse("ok")
 
@@ -357,6 +372,13 @@ def _error(request: Request, status: int, heading: str, text: str) -> Response:
     if wants_json(request) or request.url.path.endswith("/status"):
         return JSONResponse({"error": f"{heading}. {text}"}, status)
     return _page(request, "error.html", status, heading=heading, text=text)
+
+
+def refusal(request: Request, status: int, heading: str, text: str) -> Response:
+    """The sign-in's pages of refusal."""
+    if wants_json(request) or request.url.path.endswith("/status"):
+        return JSONResponse({"error": f"{heading}. {text}".strip()}, status)
+    return _page(request, "refused.html", status, heading=heading, text=text)
 
 
 def on_http_error(request: Request, error: Exception) -> Response:

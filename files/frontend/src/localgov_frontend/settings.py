@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse
 
+from localgov_frontend.sign_in_settings import SignInSettings, SignInSettingsError, read_sign_in
+
 _MEBIBYTE = 1024 * 1024
 # S3 takes no more than this in one request, so a larger limit could never be kept.
 _LARGEST_SINGLE_UPLOAD = 5 * 1024 * _MEBIBYTE
@@ -36,6 +38,8 @@ class Settings:
     max_upload_bytes: int
     govuk_frontend: Path
     support_contact: str
+    # None where nobody signs in.
+    sign_in: SignInSettings | None
     uploads_per_person: RateLimitItem
     uploads_per_address: RateLimitItem
     behind_balancer: bool
@@ -48,6 +52,11 @@ class Settings:
         words = re.split(r"[-_]+", self.account_name)
         return " ".join(word if word in _SMALL_WORDS else word[:1].upper() + word[1:] for word in words)
 
+    @property
+    def sign_in_origin(self) -> str:
+        """Where the sign-in pages are; empty where nobody signs in."""
+        return self.sign_in.domain_url if self.sign_in else ""
+
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     account_name = _matching(environment, "ACCOUNT_NAME", _ACCOUNT_NAME, "the account's short name, such as camden")
@@ -57,12 +66,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         region=_required(environment, "AWS_REGION", "the region of the data store, such as eu-west-2"),
         bucket=location["bucket"],
         upload_endpoint_url=_endpoint(environment.get("UPLOAD_ENDPOINT_URL", "")),
-        # Loopback unless told otherwise: there is no sign-in yet.
+        # Loopback unless told otherwise.
         bind_address=environment.get("BIND_ADDRESS") or "127.0.0.1",
         port=_number(environment, "PORT", 8080, 65535),
         max_upload_bytes=_number(environment, "MAX_UPLOAD_BYTES", 200 * _MEBIBYTE, _LARGEST_SINGLE_UPLOAD),
         govuk_frontend=Path(environment.get("GOVUK_FRONTEND_PATH") or "node_modules/govuk-frontend/dist/govuk"),
         support_contact=environment.get("SUPPORT_CONTACT") or "the people who run this service in your organisation",
+        sign_in=_sign_in(environment),
         uploads_per_person=_rate(environment, "UPLOADS_PER_PERSON", "120/hour"),
         # Offices share an address.
         uploads_per_address=_rate(environment, "UPLOADS_PER_ADDRESS", "1200/hour"),
@@ -75,6 +85,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "Run `npm ci --ignore-scripts` in the folder of the frontend, or name the folder dist/govuk of the package."
         )
     return settings
+
+
+def _sign_in(environment: Mapping[str, str]) -> SignInSettings | None:
+    try:
+        return read_sign_in(environment)
+    except SignInSettingsError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:

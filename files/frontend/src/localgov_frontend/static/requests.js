@@ -13,13 +13,19 @@ export class UploadError extends Error {
   }
 }
 
+/** The session's token, without which nothing that changes anything is accepted. Without sign-in there is none. */
+function formToken() {
+  const token = document.querySelector('meta[name="form-token"]')?.content;
+  return token ? { "X-Form-Token": token } : {};
+}
+
 /** Ask the service; JSON both ways. */
 export async function ask(path, body, signal) {
   let answer;
   try {
     answer = await fetch(path, {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...formToken() },
       body: JSON.stringify(body),
       signal,
     });
