@@ -2,7 +2,8 @@
 """Which resource an ECS call is about, and in which cluster, as IAM on AWS sees it.
 
 As shipped every call that names a cluster is judged on the cluster alone, so that a policy for one task definition, one
-service or one task never matches, and ``ecs:cluster`` conditions never hold.
+service or one task never matches, and ``ecs:cluster`` conditions never hold. Events of a log are judged on its group,
+where AWS judges them on the stream.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ NEEDS = (
     "ministack.services.ecs._resolve_td_key",
 )
 
+_ON_LOG_STREAMS = {"GetLogEvents", "PutLogEvents"}
 # Actions without a resource of their own: AWS judges them on "*".
 _NO_RESOURCE = {
     "DescribeTaskDefinition",
@@ -46,10 +48,12 @@ def install(settings: Settings) -> None:
 def _with_tasks(shipped: Any) -> Any:  # noqa: ANN401 - the emulator's own function
     @functools.wraps(shipped)
     def extract_resource_arn(service: str, method: str, path: str, headers: dict[str, str], *rest: Any) -> str:  # noqa: ANN401
-        if service != "ecs":
-            shipped_arn: str = shipped(service, method, path, headers, *rest)
-            return shipped_arn
-        return resource_arn(headers.get("x-amz-target", "").rpartition(".")[2], _content(rest[0]))
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        if service == "ecs":
+            return resource_arn(action, _content(rest[0]))
+        shipped_arn: str = shipped(service, method, path, headers, *rest)
+        stream = _content(rest[0]).get("logStreamName") if service == "logs" and action in _ON_LOG_STREAMS else None
+        return f"{shipped_arn.removesuffix(':*')}:log-stream:{stream}" if stream else shipped_arn
 
     return extract_resource_arn
 

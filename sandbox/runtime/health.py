@@ -17,7 +17,7 @@ from sandbox.runtime.containers import MARK, Container
 HEALTHY, UNHEALTHY, UNKNOWN = "HEALTHY", "UNHEALTHY", "UNKNOWN"
 
 # Until it answers for the first time a container is asked more often, so that nobody waits long for a quick start.
-_FIRST_INTERVAL = 2.0
+_FIRST_INTERVALS = (2.0, 15.0)  # at least, at most
 _SOONER = 10
 
 
@@ -46,7 +46,8 @@ def _watch(container: Container, check: Check, report: Callable[[str], None]) ->
     ended = threading.Event()
     container.on_end(ended.set)
     while container.status == "running":
-        sooner = min(check.interval, max(_FIRST_INTERVAL, check.interval / _SOONER))
+        least, most = _FIRST_INTERVALS
+        sooner = min(check.interval, most, max(least, check.interval / _SOONER))
         if ended.wait(sooner if status == UNKNOWN else check.interval):
             return
         failures = 0 if _is_healthy(container, check) else failures + 1

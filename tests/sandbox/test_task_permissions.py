@@ -39,6 +39,10 @@ def launcher(sandbox: Sandbox, unique: str) -> dict[str, str]:
     allowed: list[dict[str, Any]] = [
         {"Action": "ecs:RunTask", "Resource": f"{here}:task-definition/{unique}:*", "Condition": in_cluster},
         {"Action": ["ecs:DescribeTasks", "ecs:StopTask"], "Resource": f"{here}:task/{unique}/*"},
+        {
+            "Action": "logs:GetLogEvents",
+            "Resource": f"{here.replace(':ecs:', ':logs:')}:log-group:/{unique}:log-stream:own/*",
+        },
     ]
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in allowed]}
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
@@ -86,6 +90,15 @@ def test_a_task_of_another_cluster_is_refused_even_when_its_arn_comes_with_the_r
     )
     assert not refused(ecs.describe_tasks, cluster=unique, tasks=["0" * 32])
     assert refused(ecs.describe_tasks, cluster=unique, tasks=[elsewhere])
+
+
+def test_the_events_of_a_log_are_judged_on_its_stream(sandbox: Sandbox, launcher: dict[str, str], unique: str) -> None:
+    as_root, logs = sandbox.client("logs", sandbox.root("sutton")), sandbox.client("logs", launcher)
+    as_root.create_log_group(logGroupName=f"/{unique}")
+    for stream in ("own/task", "other/task"):
+        as_root.create_log_stream(logGroupName=f"/{unique}", logStreamName=stream)
+    assert not refused(logs.get_log_events, logGroupName=f"/{unique}", logStreamName="own/task")
+    assert refused(logs.get_log_events, logGroupName=f"/{unique}", logStreamName="other/task")
 
 
 def test_container_definitions_of_a_stack_keep_their_secrets_and_health_checks(sandbox: Sandbox, unique: str) -> None:
