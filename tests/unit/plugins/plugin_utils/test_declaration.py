@@ -144,3 +144,14 @@ def test_launching_an_undeclared_task_is_refused() -> None:
         declaration.DeclarationError, match="service 'a' launches or follows 'b', which is not declared"
     ):
         declaration.launch_statements("a", {"a": {"launches": ["b"]}}, "localgov")
+
+
+def test_only_a_service_on_demand_may_open_session_managers_channels() -> None:
+    assert declaration.session_statements(SERVICES["daemon"]) == []
+    (statement,) = declaration.session_statements({"on_demand": True})
+    assert statement["Action"] == [
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    ]
