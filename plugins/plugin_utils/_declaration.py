@@ -218,6 +218,21 @@ def launch_statements(name: str, services: Declaration, prefix: str) -> list[Sta
     ]
 
 
+def session_statements(service: Service) -> list[Statement]:
+    """IAM statements of a service that is reached by a port that Session Manager forwards."""
+    if not service.get("on_demand"):
+        return []
+    channels = [f"{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")]
+    return [
+        {
+            "Sid": "ForwardedPortsHaveNoResourceLevel",
+            "Effect": "Allow",
+            "Action": [f"ssmmessages:{channel}" for channel in channels],
+            "Resource": "*",
+        }
+    ]
+
+
 def _here(service: str, resource: str) -> dict[str, str]:
     return {"Fn::Sub": f"arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{resource}"}
 

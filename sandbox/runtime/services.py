@@ -61,7 +61,7 @@ class Scheduler:
         self._ecs._record_service_task_failure = self.record_failure
         self._ecs._create_service = self.create
         handlers = provisioners._RESOURCE_HANDLERS["AWS::ECS::Service"]
-        create, delete = handlers["create"], handlers["delete"]
+        create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
         def create_from_template(logical_id: str, properties: dict[str, Any], stack: str) -> object:
             names = _FORGOTTEN_PROPERTIES.items()
@@ -72,11 +72,18 @@ class Scheduler:
             finally:
                 _from_template.reset(token)
 
+        def update_as_a_whole(
+            physical_id: str, before: dict[str, Any], properties: dict[str, Any], stack: str
+        ) -> object:
+            """Whatever changes, CloudFormation sets the count that a template has, and leaves it alone otherwise."""
+            counted = {name: value for name, value in before.items() if name != "DesiredCount"}
+            return update(physical_id, counted, properties, stack)
+
         def delete_and_wait(physical_id: str, properties: dict[str, Any]) -> None:
             delete(physical_id, properties)
             self._await_end(physical_id)
 
-        handlers.update(create=create_from_template, delete=delete_and_wait)
+        handlers.update(create=create_from_template, update=update_as_a_whole, delete=delete_and_wait)
 
     def create(self, data: dict[str, Any]) -> Answer:
         answer: Answer = self._create({**data, **(_from_template.get() or {})})

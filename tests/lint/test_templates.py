@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,9 @@ def named(found: list[tuple[str, dict[str, Any]]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("properties", [entry for _, entry in found], ids=[where for where, _ in found])
 
 
+# Reached by ports that Session Manager forwards, for which its agent writes to three folders.
+ON_DEMAND = {"dagit"}
+AGENT = ["/managed-agents", "/var/lib/amazon/ssm", "/var/log/amazon/ssm"]
 TASKS = resources("AWS::ECS::TaskDefinition")
 ROLES = resources("AWS::IAM::Role")
 
@@ -80,7 +84,8 @@ def test_a_container_is_not_root_has_no_capabilities_and_writes_only_to_tmp(prop
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", container["User"])
         assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
         assert container["ReadonlyRootFilesystem"] is True
-        assert [mount["ContainerPath"] for mount in container["MountPoints"]] == ["/tmp"]  # noqa: S108 - in a container
+        paths = [mount["ContainerPath"] for mount in container["MountPoints"]]
+        assert paths == ["/tmp", *(AGENT if container["Name"] in ON_DEMAND else [])]  # noqa: S108 - in a container
 
 
 @named(TASKS)
@@ -108,6 +113,50 @@ def test_a_service_returns_to_its_last_state_when_its_tasks_do_not_come_up(prope
     tasks = {where.split("/")[1]: task for where, task in TASKS}
     (container,) = (one for one in containers(tasks[properties["TaskDefinition"]["Ref"]]) if one["Essential"])
     assert container["HealthCheck"]["Command"][0] == "CMD"
+
+
+def test_only_what_is_switched_on_demand_lets_session_manager_in() -> None:
+    services = resources("AWS::ECS::Service")
+    assert {found["ServiceName"] for _, found in services if found.get("EnableExecuteCommand")} == ON_DEMAND
+    may = {where for where, statement in statements() if any("ssm" in action for action in each(statement["Action"]))}
+    assert may == {f"services/{name.title()}TaskRole" for name in ON_DEMAND}
+
+
+def test_a_role_of_schedules_switches_services_by_name_for_its_own_group_and_does_nothing_else() -> None:
+    found = [
+        (where, role) for where, role in ROLES if "scheduler.amazonaws.com" in str(role["AssumeRolePolicyDocument"])
+    ]
+    assert found
+    for _, role in found:
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Condition"]["StringEquals"]["aws:SourceArn"] == {"GetAtt": "Group.Arn"}
+        (policy,) = role["Policies"]
+        switch, keep = policy["PolicyDocument"]["Statement"]
+        assert (switch["Action"], keep["Action"]) == ("ecs:UpdateService", "sqs:SendMessage")
+        assert all(":service/localgov/" in arn["Sub"] and not arn["Sub"].endswith("*") for arn in switch["Resource"])
+
+
+@named(resources("AWS::SQS::Queue"))
+def test_a_queue_of_failures_is_encrypted_and_watched(properties: dict[str, Any]) -> None:
+    assert properties["SqsManagedSseEnabled"] is True
+    for _, alarm in resources("AWS::CloudWatch::Alarm"):
+        assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"GetAtt": "FailedQueue.QueueName"}}]
+
+
+@named(resources("AWS::Scheduler::Schedule"))
+def test_a_schedule_sets_a_count_of_none_or_one_exactly_then_and_keeps_what_fails(properties: dict[str, Any]) -> None:
+    assert properties["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert properties["ScheduleExpressionTimezone"] == "Europe/London"
+    # Once a start lies in the past a schedule can be changed no more.
+    assert "StartDate" not in properties
+    target = properties["Target"]
+    assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:ecs:updateService"
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["FailedQueue", "Arn"]}}
+    assert json.loads(target["Input"])["DesiredCount"] in (0, 1)
+
+
+def test_a_stack_holds_the_working_hours_of_every_service_for_a_year() -> None:
+    assert len((ROOT / "build/templates/hours_calendar.yml").read_bytes()) <= 51_200
 
 
 @named(resources("AWS::Logs::LogGroup"))

@@ -175,6 +175,36 @@ def test_a_stack_registers_its_service_in_cloud_map_and_its_deletion_waits_for_t
     assert not _processes(camden)
 
 
+def test_a_stack_sets_the_count_that_its_template_has_with_every_change_and_no_other(camden: Account) -> None:
+    ecs, cloudformation = camden.client("ecs"), camden.client("cloudformation")
+    template = _template(camden)
+    service = template["Resources"]["Service"]["Properties"]
+
+    def counted() -> int:
+        """The count that somebody sets to 1 by hand, after the stack has changed something else of the service."""
+        ecs.update_service(cluster=camden.cluster, service="from-a-stack", desiredCount=1)
+        service["HealthCheckGracePeriodSeconds"] = service.get("HealthCheckGracePeriodSeconds", 0) + 1
+        cloudformation.update_stack(StackName=camden.cluster, TemplateBody=json.dumps(template))
+        cloudformation.get_waiter("stack_update_complete").wait(
+            StackName=camden.cluster, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        )
+        (found,) = ecs.describe_services(cluster=camden.cluster, services=["from-a-stack"])["services"]
+        return int(found["desiredCount"])
+
+    service["DesiredCount"] = 0
+    cloudformation.create_stack(StackName=camden.cluster, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=camden.cluster, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    assert counted() == 0
+    del service["DesiredCount"]
+    assert counted() == 1
+    cloudformation.delete_stack(StackName=camden.cluster)
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=camden.cluster, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+
+
 def test_services_come_back_at_their_addresses_when_the_sandbox_is_started_again(own_machine: Sandbox) -> None:
     camden = account(own_machine)
     registry = _discoverable(camden, "localgov.internal")

@@ -44,3 +44,13 @@ def test_both_images_that_open_the_database_know_it_by_the_same_certificates() -
     }
     (certificates,) = known
     assert "RDS eu-west-2 Root CA RSA2048 G1" in certificates
+
+
+def test_whoever_goes_in_to_the_web_interface_may_forward_a_port_and_open_no_shell() -> None:
+    policy = json.loads((ROOT / "docs/webserver-policy.json").read_text())
+    begin, own = policy["Statement"]
+    assert begin["Action"] == "ssm:StartSession"
+    documents = [arn for arn in begin["Resource"] if ":document/" in arn]
+    assert documents == ["arn:aws:ssm:*::document/AWS-StartPortForwardingSession"]
+    assert own["Resource"].endswith(":session/${aws:userid}-*")
+    assert "ecs:ExecuteCommand" not in json.dumps(policy)

@@ -208,3 +208,14 @@ def test_forty_members_with_keys_fit_into_the_policies_of_a_role() -> None:
     text = json.dumps([*statements, *declaration.key_statements(service, locations, keys)], separators=(",", ":"))
     resolved = text.replace('{"Fn::Sub":', "").replace("${AWS::Partition}", "aws").replace("}", "")
     assert len(resolved) < 10_240
+
+
+def test_only_a_service_on_demand_may_open_session_managers_channels() -> None:
+    assert declaration.session_statements(SERVICES["daemon"]) == []
+    (statement,) = declaration.session_statements({"on_demand": True})
+    assert statement["Action"] == [
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    ]

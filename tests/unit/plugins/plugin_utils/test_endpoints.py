@@ -22,8 +22,20 @@ SECRETS = {"PASSWORD": "database:password"}
         ({"daemon": {"tier": "private", "launches": ["run"]}}, ["ecr.api", "ecr.dkr", "ecs", "logs"]),
         ({"dagit": {"tier": "dagit", "follows": ["run"]}}, ["ecr.api", "ecr.dkr", "ecs", "logs"]),
         ({"dagit": {"tier": "dagit", "follows": [], "secrets": {}}}, PULLED_AND_LOGGED),
+        ({"dagit": {"tier": "dagit", "on_demand": True}}, [*PULLED_AND_LOGGED, "ssmmessages"]),
+        ({"dagit": {"tier": "dagit", "on_demand": False}}, PULLED_AND_LOGGED),
     ],
-    ids=["nothing", "only-the-frontend", "a-task", "a-secret", "launching", "following", "empty-arrows"],
+    ids=[
+        "nothing",
+        "only-the-frontend",
+        "a-task",
+        "a-secret",
+        "launching",
+        "following",
+        "empty-arrows",
+        "on-demand",
+        "always-on",
+    ],
 )
 def test_only_what_the_services_inside_call_gets_an_endpoint(services: dict[str, Any], expected: list[str]) -> None:
     assert _endpoints.endpoints(services) == expected
