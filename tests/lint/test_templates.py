@@ -119,7 +119,7 @@ def test_only_what_is_switched_on_demand_lets_session_manager_in() -> None:
     services = resources("AWS::ECS::Service")
     assert {found["ServiceName"] for _, found in services if found.get("EnableExecuteCommand")} == ON_DEMAND
     may = {where for where, statement in statements() if any("ssm" in action for action in each(statement["Action"]))}
-    assert may == {f"services/{name.title()}TaskRole" for name in ON_DEMAND}
+    assert may == {f"roles/{name.title()}TaskRole" for name in ON_DEMAND}
 
 
 def test_a_role_of_schedules_switches_services_by_name_for_its_own_group_and_does_nothing_else() -> None:
