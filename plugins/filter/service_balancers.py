@@ -45,7 +45,7 @@ _value:
       full_name: localgov-public
       protocol: HTTPS
       port: 443
-      default: buyer
+      default: frontend
       rules:
         - {id: PublicBalancerRule46321, priority: 46321, hosts: [], paths: [/admin/*], service: admin}
 """

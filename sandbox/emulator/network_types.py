@@ -18,12 +18,15 @@ NEEDS = (
     f"{_PROVISIONERS}._REPLACING_PROPERTIES",
     f"{_PROVISIONERS}._ec2_apply_tags",
     f"{_PROVISIONERS}._ec2_sg_permissions",
+    "ministack.services.ec2._accept_vpc_peering_connection",
     "ministack.services.ec2._addresses",
     "ministack.services.ec2._allocate_address",
     "ministack.services.ec2._create_flow_logs",
     "ministack.services.ec2._create_nat_gateway",
+    "ministack.services.ec2._create_vpc_peering_connection",
     "ministack.services.ec2._delete_flow_logs",
     "ministack.services.ec2._delete_nat_gateway",
+    "ministack.services.ec2._delete_vpc_peering_connection",
     "ministack.services.ec2._release_address",
     "ministack.services.ec2._security_groups",
     "ministack.services.ec2._strip_descriptions",
@@ -62,7 +65,13 @@ def install(settings: Settings) -> None:
     replacing["AWS::EC2::EIP"] = ("Domain", "NetworkBorderGroup", "TransferAddress", "IpamPoolId", "Address")
     handlers["AWS::EC2::NatGateway"] = {"create": _create_gateway, "update": _update_gateway, "delete": _delete_gateway}
     replacing["AWS::EC2::NatGateway"] = ("AllocationId", "ConnectivityType", "PrivateIpAddress", "SubnetId", "VpcId")
-    handlers["AWS::EC2::FlowLog"] = {"create": _create_log, "update": _update_log, "delete": _delete_log}
+    handlers["AWS::EC2::VPCPeeringConnection"] = {
+        "create": _create_peering,
+        "update": _update_tags,  # its tags alone can change
+        "delete": _delete_peering,
+    }
+    replacing["AWS::EC2::VPCPeeringConnection"] = ("PeerVpcId", "VpcId")
+    handlers["AWS::EC2::FlowLog"] = {"create": _create_log, "update": _update_tags, "delete": _delete_log}
     replacing["AWS::EC2::FlowLog"] = (
         "DeliverLogsPermissionArn",
         "DestinationOptions",
@@ -200,6 +209,22 @@ def _delete_gateway(physical_id: str, properties: Properties) -> None:
     _ask("_delete_nat_gateway", NatGatewayId=physical_id)
 
 
+def _create_peering(logical_id: str, properties: Properties, stack: str) -> Created:
+    """Of one account and region, which is accepted at once."""
+    del logical_id, stack
+    given = {name: str(properties[name]) for name in ("VpcId", "PeerVpcId")}
+    answer = _ask("_create_vpc_peering_connection", **given)
+    identifier = _field(answer, r"<vpcPeeringConnectionId>(.*?)</vpcPeeringConnectionId>")
+    _ask("_accept_vpc_peering_connection", VpcPeeringConnectionId=identifier)
+    _apply_tags(identifier, properties)
+    return identifier, {"Id": identifier}
+
+
+def _delete_peering(physical_id: str, properties: Properties) -> None:
+    del properties
+    _ask("_delete_vpc_peering_connection", VpcPeeringConnectionId=physical_id)
+
+
 def _create_log(logical_id: str, properties: Properties, stack: str) -> Created:
     del logical_id, stack
     names = ("ResourceType", "TrafficType", "LogDestinationType", "LogDestination", "LogGroupName")
@@ -210,7 +235,7 @@ def _create_log(logical_id: str, properties: Properties, stack: str) -> Created:
     return identifier, {"Id": identifier}
 
 
-def _update_log(physical_id: str, before: Properties, properties: Properties, stack: str) -> Created:
+def _update_tags(physical_id: str, before: Properties, properties: Properties, stack: str) -> Created:
     del stack
     _apply_tags(physical_id, properties, before)
     return physical_id, {"Id": physical_id}

@@ -219,7 +219,7 @@ def test_a_database_takes_no_connection_without_tls(properties: dict[str, Any]) 
 def test_a_container_that_opens_the_database_knows_it_by_its_certificate(properties: dict[str, Any]) -> None:
     for container in containers(properties):
         values = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
-        if "DAGSTER_PG_HOST" in values:
+        if {"DAGSTER_PG_HOST", "PGHOST"} & values.keys():
             assert values["PGSSLMODE"] == "verify-full"
             assert values["PGSSLROOTCERT"].startswith("/")
 
@@ -231,13 +231,14 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         for container in containers(task)
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
-    variants = ("services", "services_balanced", "services_hosted", "services_without_sign_in")
-    assert having == [(f"{name}/DaemonTaskDefinition", "init", False) for name in variants]
+    pipelines = ("services", "services_balanced", "services_hosted", "services_without_sign_in")
+    wanted = {("services_marketplace/ApiTaskDefinition", "init", False)}
+    assert sorted(having) == sorted(wanted | {(f"{name}/DaemonTaskDefinition", "init", False) for name in pipelines})
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=[path.stem for path in TEMPLATES])
-def test_a_template_fits_into_one_request_with_room_to_grow(path: Path) -> None:
-    assert path.stat().st_size < 0.9 * 51200
+def test_a_template_fits_into_one_request_with_room_to_grow_or_goes_by_a_bucket(path: Path) -> None:
+    assert path.stat().st_size < (0.5 * 1_000_000 if path.stem == "services_marketplace" else 0.9 * 51200)
 
 
 @named(resources("AWS::ECS::Service"))
@@ -260,7 +261,7 @@ def test_a_public_balancer_speaks_tls_and_sends_everything_else_there() -> None:
         for _, listener in resources("AWS::ElasticLoadBalancingV2::Listener")
         if listener["LoadBalancerArn"]["Ref"] == "PublicBalancer"
     ]
-    assert sorted(listener["Protocol"] for listener in public) == ["HTTP", "HTTPS"]
+    assert {listener["Protocol"] for listener in public} == {"HTTP", "HTTPS"}
     for listener in public:
         (action,) = listener["DefaultActions"]
         if listener["Protocol"] == "HTTPS":
