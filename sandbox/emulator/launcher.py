@@ -20,6 +20,7 @@ from sandbox.emulator import (
     audit_trails,
     buckets,
     calls,
+    functions,
     gateway,
     managed_passwords,
     network_types,
@@ -43,6 +44,7 @@ CHANGES = (
     managed_passwords,
     task_definitions,
     task_permissions,
+    functions,
     audit_trails,
     audit_history,
 )
