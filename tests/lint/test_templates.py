@@ -80,7 +80,19 @@ def test_a_container_is_not_root_has_no_capabilities_and_writes_only_to_tmp(prop
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", container["User"])
         assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
         assert container["ReadonlyRootFilesystem"] is True
-        assert [mount["ContainerPath"] for mount in container["MountPoints"]] == ["/tmp"]  # noqa: S108 - in a container
+        writable = [mount["ContainerPath"] for mount in container["MountPoints"] if not mount.get("ReadOnly")]
+        # Beside what is its own, only results for a receipt.
+        assert set(writable) - {"/mnt/results"} == {"/tmp"}  # noqa: S108 - in a container
+
+
+@named(TASKS)
+def test_a_file_system_is_mounted_through_an_access_point_by_role_and_over_tls(properties: dict[str, Any]) -> None:
+    for volume in properties["Volumes"]:
+        if "EFSVolumeConfiguration" in volume:
+            mounted = volume["EFSVolumeConfiguration"]
+            assert mounted["TransitEncryption"] == "ENABLED"
+            assert mounted["AuthorizationConfig"]["IAM"] == "ENABLED"
+            assert "AccessPointId" in mounted["AuthorizationConfig"]
 
 
 @named(TASKS)
@@ -118,8 +130,26 @@ def test_a_role_has_policies_of_its_own_and_none_of_awss(properties: dict[str, A
     assert properties.get("ManagedPolicyArns", []) == []
 
 
+def is_for_people(role: dict[str, Any]) -> bool:
+    return "-operative-" in role["RoleName"]
+
+
+@named(ROLES)
+def test_a_role_for_people_names_them_and_has_no_more_than_a_folder(properties: dict[str, Any]) -> None:
+    if not is_for_people(properties):
+        return
+    for statement in properties["AssumeRolePolicyDocument"]["Statement"]:
+        assert re.fullmatch(r"arn:aws:iam::\d{12}:(user|role)/\w+", *each(statement["Principal"]["AWS"]))
+    folder = properties["RoleName"].rpartition("-operative-")[2]
+    for statement in properties["Policies"][0]["PolicyDocument"]["Statement"]:
+        limits = str(statement["Resource"]) + str(statement.get("Condition"))
+        assert re.search(rf"/(uploads|receipts)/{folder}/\*", limits)
+
+
 @named(ROLES)
 def test_a_role_is_assumed_by_a_service_on_behalf_of_this_account_only(properties: dict[str, Any]) -> None:
+    if is_for_people(properties):
+        return
     for statement in properties["AssumeRolePolicyDocument"]["Statement"]:
         assert list(statement["Principal"]) == ["Service"]
         assert "aws:SourceAccount" in {key for keys in statement["Condition"].values() for key in keys}
@@ -169,3 +199,32 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
     assert having == [("services/DaemonTaskDefinition", "init", False)]
+
+
+@named(resources("AWS::EFS::FileSystem"))
+def test_a_staging_area_is_encrypted_and_lets_in_two_roles_through_access_points_over_tls(
+    properties: dict[str, Any],
+) -> None:
+    assert properties["Encrypted"] is True
+    assert properties["BackupPolicy"] == {"Status": "DISABLED"}
+    denied = {one["Sid"]: one["Condition"] for one in properties["FileSystemPolicy"]["Statement"]}
+    assert denied["DenyInsecureTransport"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert denied["DenyPastAccessPoints"] == {"Null": {"elasticfilesystem:AccessPointArn": "true"}}
+    assert len(denied["DenyAllButTheTwoRoles"]["StringNotEquals"]["aws:PrincipalArn"]) == 2
+
+
+@named(resources("AWS::StepFunctions::StateMachine"))
+def test_a_workflow_logs_what_it_does_and_not_what_with(properties: dict[str, Any]) -> None:
+    assert properties["LoggingConfiguration"]["Level"] == "ALL"
+    assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
+
+
+@named(resources("AWS::Events::Rule"))
+def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letters(properties: dict[str, Any]) -> None:
+    for target in properties["Targets"]:
+        assert "DeadLetters" in str(target["DeadLetterConfig"])
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_fits_into_a_request(path: Path) -> None:
+    assert len(path.read_bytes()) <= 51_200
