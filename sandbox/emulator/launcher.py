@@ -24,6 +24,7 @@ from sandbox.emulator import (
     gateway,
     managed_passwords,
     network_types,
+    object_events,
     organisation,
     repositories,
     seed,
@@ -45,6 +46,7 @@ CHANGES = (
     task_definitions,
     task_permissions,
     functions,
+    object_events,
     audit_trails,
     audit_history,
 )

@@ -280,6 +280,18 @@ class Workflow:
         started = self.states.start_execution(stateMachineArn=f"{self.machine}-sweep", input="{}")
         return self.ended(started["executionArn"])
 
+    def swept_after(self, execution: str) -> dict[str, Any]:
+        """The sweep that follows the end of an execution which failed, when it has ended itself."""
+
+        def look() -> str | None:
+            for entry in self.states.list_executions(stateMachineArn=f"{self.machine}-sweep")["executions"]:
+                given = json.loads(self.states.describe_execution(executionArn=entry["executionArn"])["input"])
+                if given.get("executionArn") == execution:
+                    return str(entry["executionArn"])
+            return None
+
+        return self.ended(eventually(look, f"the sweep after {execution}"))
+
     def forget_results(self) -> None:
         """Results that no receipt could be written of; the sweeper would take them when they are old."""
         for folder in self.staging.glob("results/*"):
@@ -453,7 +465,7 @@ def workflow(ground: Ground) -> Workflow:
 def once(ground: Ground) -> Workflow:
     """A workflow beside it, for a script that takes the whole file."""
     return ground.workflow(
-        "add-all-users",
+        "all-add-users",
         add_users_stepfn_command=["scripts/add_all_users.py", "{API_ENDPOINT}", "{API_TOKEN}", "{file}"],
         add_users_stepfn_run="once",
         add_users_stepfn_task_seconds=60,

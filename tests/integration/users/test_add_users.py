@@ -278,7 +278,9 @@ def test_a_step_that_is_refused_by_aws_ends_as_a_failure_with_the_cause(
         key, version = workflow.upload(unique("ada"))
         execution = workflow.execution_of(key, version)
         ended = workflow.ended(execution)
+        swept = workflow.swept_after(execution)
     assert ended["status"] == "FAILED"
+    assert swept["status"] == ("SUCCEEDED" if step == "Validate" else "FAILED")
     assert step in ended["cause"]
     assert workflow.failures_of(execution)[step] >= 1
     assert bool(workflow.residue()["objects"]) is left
