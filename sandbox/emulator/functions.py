@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lambda functions with a file system, and failures under the names of their exceptions.
+"""Lambda functions with a file system, failures under the names of their exceptions, and events that are tried again.
 
 As shipped a function's file system is ignored, and every failure is called ``Runtime.HandlerError``, so that no state
-of a workflow can tell one from another.
+of a workflow can tell one from another. An event of EventBridge is given to a function once, whatever comes of it.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any
 
@@ -23,8 +24,11 @@ NEEDS = (
     _HANDLERS,
     "ministack.core.lambda_runtime.Worker",
     "ministack.core.responses.request_scope",
+    "ministack.services.eventbridge._dispatch_to_lambda",
     "ministack.services.lambda_svc._execute_function_warm",
     "ministack.services.lambda_svc._functions",
+    "ministack.services.lambda_svc._get_func_record_for_ref",
+    "ministack.services.lambda_svc.invoke_async_with_retry",
     *file_systems.NEEDS,
 )
 
@@ -38,6 +42,7 @@ def install(settings: Settings) -> None:
     }
     _mount(settings)
     _name_failures()
+    find("ministack.services.eventbridge")._dispatch_to_lambda = _dispatch
 
 
 def _remembering(shipped: Any, properties: int) -> Any:  # noqa: ANN401 - a handler of CloudFormation
@@ -102,3 +107,11 @@ def _name_failures() -> None:
         return result
 
     functions._execute_function_warm = execute
+
+
+def _dispatch(arn: str, payload: str) -> None:
+    """An event of EventBridge is an asynchronous call: tried again, and then sent where failures go."""
+    functions = find("ministack.services.lambda_svc")
+    function, config, _ = functions._get_func_record_for_ref(arn)
+    if function and config:
+        functions.invoke_async_with_retry(function, json.loads(payload))
