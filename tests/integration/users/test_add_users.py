@@ -226,7 +226,7 @@ def test_two_uploads_at_once_are_worked_on_one_after_the_other(workflow: Workflo
 
 
 def test_a_turn_whose_holder_has_died_ends_by_itself(workflow: Workflow) -> None:
-    with workflow.turn_taken(ends=time.time() + 3):
+    with workflow.turn_taken(ends=time.time() + 20):
         receipt = workflow.process(unique("ada"))
     assert receipt["status"] == "succeeded"
     assert "WaitForTurn" in workflow.states_of(receipt["execution"])
