@@ -78,11 +78,13 @@ TRIED: dict[str, tuple[str, Call]] = {
     ),
     "become the deployer": (
         "sts",
-        lambda c, w: c.assume_role(RoleArn=f"arn:aws:iam::{w.account}:role/localgov-deploy", RoleSessionName="x"),
+        lambda c, w: c.assume_role(
+            RoleArn=f"arn:aws:iam::{w.account}:role/localgov-deploy", RoleSessionName="operative"
+        ),
     ),
     "become the task": (
         "sts",
-        lambda c, w: c.assume_role(RoleArn=f"arn:aws:iam::{w.account}:role/{w.name}-task", RoleSessionName="x"),
+        lambda c, w: c.assume_role(RoleArn=f"arn:aws:iam::{w.account}:role/{w.name}-task", RoleSessionName="operative"),
     ),
     "list keys": ("kms", lambda c, w: c.list_keys()),
     "remove the key": ("kms", lambda c, w: c.schedule_key_deletion(KeyId=f"alias/{w.name}")),
