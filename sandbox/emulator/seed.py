@@ -20,6 +20,7 @@ DEPLOY_ROLE = "localgov-deploy"
 OPERATOR = "operator"
 # The name of a policy of the deploy role, and its document in docs/; the second in accounts outside the unit only.
 _DEPLOYER = {"localgov-deploy": "deployer-policy.json"}
+_MEMBER = {**_DEPLOYER, "localgov-workflow": "workflow-policy.json"}
 _OUTSIDER = {**_DEPLOYER, "localgov-outsider": "outsider-policy.json"}
 
 
@@ -40,7 +41,7 @@ async def plant(settings: Settings) -> Seeded:
     for account in settings.accounts.values():
         policies = {
             name: json.loads((settings.root / "docs" / document).read_text(encoding="utf-8"))
-            for name, document in (_DEPLOYER if account.unit else _OUTSIDER).items()
+            for name, document in (_MEMBER if account.unit else _OUTSIDER).items()
         }
         await _deploy_role(calls.root(account.id, settings.region), trust, policies)
     return seeded

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.runtime import images, pulls, roles
+from sandbox.runtime import file_systems, images, pulls, roles
 from sandbox.runtime.tasks import Task
 from sandbox.settings import Settings
 
@@ -60,7 +60,15 @@ def prepare(settings: Settings, tasks: list[Task]) -> dict[str, dict[str, str]]:
         _pull(settings, role, task)
         if asks:
             _open_log_stream(role, task)
+        _mount(task)
     return {task.container["name"]: _secrets(role, task) for task in tasks}
+
+
+def _mount(task: Task) -> None:
+    try:
+        file_systems.check(task.account, task.region, task.task_role, task.definition, task.container)
+    except file_systems.MountError as reason:
+        raise StartError(f"ResourceInitializationError: {reason}") from reason
 
 
 def _check_trust(role_arn: str, task_arn: str) -> None:

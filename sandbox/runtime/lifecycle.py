@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from sandbox.runtime import cloud_map, engine, errors, execution, health, images, roles, rollouts, tasks
+from sandbox.runtime import cloud_map, engine, errors, execution, file_systems, health, images, roles, rollouts, tasks
 from sandbox.runtime.addresses import NoAddressError
 from sandbox.runtime.containers import Container
 from sandbox.runtime.state import Answer, Runtime
@@ -55,6 +55,7 @@ NEEDS = (
     "ministack.services.ecs_metadata.set_task_status",
     "ministack.services.iam._roles",
     "ministack.services.sts.register_session",
+    *file_systems.NEEDS,
 )
 
 _TASK_LABEL = "com.amazonaws.ecs.task-arn"

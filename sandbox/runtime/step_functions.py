@@ -7,10 +7,14 @@ import json
 import time
 from typing import Any
 
+from sandbox.runtime import executions
+
 NEEDS = (
+    *executions.NEEDS,
     "ministack.services.ecs._describe_tasks",
     "ministack.services.ecs._ECS_TIMESTAMP_FIELDS",
     "ministack.services.ecs._run_task",
+    "ministack.services.ecs._stop_task",
     "ministack.services.ecs._tasks",
     "ministack.services.ecs._ts_to_epoch",
     "ministack.services.stepfunctions._ExecutionError",
@@ -27,6 +31,7 @@ _LONGEST = 24 * 3600.0  # seconds; a state that should end sooner says so with T
 def patch() -> None:
     from ministack.services import stepfunctions
 
+    executions.patch()
     stepfunctions._invoke_ecs_run_task = run_task
     stepfunctions._SERVICE_DISPATCH[_RUN_TASK] = run_task
 
@@ -63,6 +68,9 @@ def _await_end(cluster: str, arn: str) -> dict[str, Any]:
             raise stepfunctions._ExecutionError("States.TaskFailed", f"the task {arn} is not known any more")
         if found[0].get("lastStatus") == "STOPPED":
             return found[0]
+        if executions.is_over():
+            ecs._stop_task({"cluster": cluster, "task": arn, "reason": "The state that waits for it has ended"})
+            raise stepfunctions._ExecutionError("States.Timeout", f"the task {arn} was stopped")
         time.sleep(_POLL)
     raise stepfunctions._ExecutionError("States.Timeout", f"the task {arn} still runs after a day")
 

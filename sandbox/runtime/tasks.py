@@ -8,7 +8,8 @@ command and in the values of the environment:
 * A Cloud Map name of the account, such as ``code-server.localgov.internal``, becomes the address that this service
   keeps, whether it runs already or not. Names under ``.internal`` count even before their namespace is made, because
   a stack may start a task before it creates the namespace.
-* The image's working directory, such as ``/app``, becomes the folder of the project the image is mapped to.
+* The image's working directory, such as ``/app``, becomes the folder of the project the image is mapped to, and the
+  path at which a file system of EFS is mounted the folder of its access point.
 
 Nothing of the emulator's own environment reaches a task. File systems are the machine's; CPU and memory are not
 limited.
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.runtime import images
+from sandbox.runtime import file_systems, images
 from sandbox.runtime.containers import Container, Launch
 from sandbox.settings import Settings
 
@@ -99,7 +100,8 @@ def launch(
     *address_of* gives the address that a host name keeps.
     """
     image = images.find(settings, task.container["image"])
-    substitute = _substitution(image, address, namespaces, address_of)
+    mounted = file_systems.mounts(settings, task.account, task.definition, task.container)
+    substitute = _substitution(image, address, namespaces, address_of, mounted)
     folder = task_folder(settings, task)
     environment = {
         **_base_environment(image, folder),
@@ -151,7 +153,11 @@ def keeps_address_as(task: Task, registered_name: str | None) -> str:
 
 
 def _substitution(
-    image: images.Image, address: str, namespaces: list[str], address_of: Callable[[str], str]
+    image: images.Image,
+    address: str,
+    namespaces: list[str],
+    address_of: Callable[[str], str],
+    mounted: dict[str, Path],
 ) -> Callable[[object], str]:
     suffixes = [*map(re.escape, sorted(namespaces, key=len, reverse=True)), "internal"]
     hosts = re.compile(_HOST.format("|".join(suffixes)))
@@ -160,6 +166,8 @@ def _substitution(
 
     def substitute(value: object) -> str:
         text = _EVERY_ADDRESS.sub(address, str(value))
+        for path, folder in mounted.items():
+            text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", str(folder).replace("\\", r"\\"), text)
         text = hosts.sub(lambda match: address_of(match.group(0)), text)
         return paths.sub(lambda _: str(image.folder), text) if paths else text
 

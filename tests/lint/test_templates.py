@@ -84,8 +84,20 @@ def test_a_container_is_not_root_has_no_capabilities_and_writes_only_to_tmp(prop
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", container["User"])
         assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
         assert container["ReadonlyRootFilesystem"] is True
-        paths = [mount["ContainerPath"] for mount in container["MountPoints"]]
-        assert paths == ["/tmp", *(AGENT if container["Name"] in ON_DEMAND else [])]  # noqa: S108 - in a container
+        writable = [mount["ContainerPath"] for mount in container["MountPoints"] if not mount.get("ReadOnly")]
+        # Beside what is its own, only results for a receipt, and what Session Manager's agent writes.
+        own = [path for path in writable if path != "/mnt/results"]
+        assert own == ["/tmp", *(AGENT if container["Name"] in ON_DEMAND else [])]  # noqa: S108 - in a container
+
+
+@named(TASKS)
+def test_a_file_system_is_mounted_through_an_access_point_by_role_and_over_tls(properties: dict[str, Any]) -> None:
+    for volume in properties["Volumes"]:
+        if "EFSVolumeConfiguration" in volume:
+            mounted = volume["EFSVolumeConfiguration"]
+            assert mounted["TransitEncryption"] == "ENABLED"
+            assert mounted["AuthorizationConfig"]["IAM"] == "ENABLED"
+            assert "AccessPointId" in mounted["AuthorizationConfig"]
 
 
 @named(TASKS)
@@ -137,10 +149,19 @@ def test_a_role_of_schedules_switches_services_by_name_for_its_own_group_and_doe
 
 
 @named(resources("AWS::SQS::Queue"))
-def test_a_queue_of_failures_is_encrypted_and_watched(properties: dict[str, Any]) -> None:
+def test_a_queue_of_failures_is_encrypted(properties: dict[str, Any]) -> None:
     assert properties["SqsManagedSseEnabled"] is True
-    for _, alarm in resources("AWS::CloudWatch::Alarm"):
-        assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"GetAtt": "FailedQueue.QueueName"}}]
+
+
+def test_each_queue_of_failures_is_watched_by_an_alarm() -> None:
+    queues = {tuple(where.split("/")) for where, _ in resources("AWS::SQS::Queue")}
+    watched = {
+        (where.split("/")[0], dimension["Value"]["GetAtt"].removesuffix(".QueueName"))
+        for where, alarm in resources("AWS::CloudWatch::Alarm")
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "QueueName"
+    }
+    assert watched == queues
 
 
 @named(resources("AWS::Scheduler::Schedule"))
@@ -169,8 +190,26 @@ def test_a_role_has_policies_of_its_own_and_none_of_awss(properties: dict[str, A
     assert properties.get("ManagedPolicyArns", []) == []
 
 
+def is_for_people(role: dict[str, Any]) -> bool:
+    return "-operative-" in role["RoleName"]
+
+
+@named(ROLES)
+def test_a_role_for_people_names_them_and_has_no_more_than_a_folder(properties: dict[str, Any]) -> None:
+    if not is_for_people(properties):
+        return
+    for statement in properties["AssumeRolePolicyDocument"]["Statement"]:
+        assert re.fullmatch(r"arn:aws:iam::\d{12}:(user|role)/\w+", *each(statement["Principal"]["AWS"]))
+    folder = properties["RoleName"].rpartition("-operative-")[2]
+    for statement in properties["Policies"][0]["PolicyDocument"]["Statement"]:
+        limits = str(statement["Resource"]) + str(statement.get("Condition"))
+        assert re.search(rf"/(uploads|receipts)/{folder}/\*", limits)
+
+
 @named(ROLES)
 def test_a_role_is_assumed_by_a_service_on_behalf_of_this_account_only(properties: dict[str, Any]) -> None:
+    if is_for_people(properties):
+        return
     for statement in properties["AssumeRolePolicyDocument"]["Statement"]:
         assert list(statement["Principal"]) == ["Service"]
         assert "aws:SourceAccount" in {key for keys in statement["Condition"].values() for key in keys}
@@ -327,3 +366,27 @@ def test_whether_people_sign_in_is_always_said() -> None:
         **{f"{name}/FrontendTaskDefinition": "cognito" for name in variants},
         "services_without_sign_in/FrontendTaskDefinition": "none",
     }
+
+
+@named(resources("AWS::EFS::FileSystem"))
+def test_a_staging_area_is_encrypted_and_lets_in_two_roles_through_access_points_over_tls(
+    properties: dict[str, Any],
+) -> None:
+    assert properties["Encrypted"] is True
+    assert properties["BackupPolicy"] == {"Status": "DISABLED"}
+    denied = {one["Sid"]: one["Condition"] for one in properties["FileSystemPolicy"]["Statement"]}
+    assert denied["DenyInsecureTransport"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert denied["DenyPastAccessPoints"] == {"Null": {"elasticfilesystem:AccessPointArn": "true"}}
+    assert len(denied["DenyAllButTheTwoRoles"]["StringNotEquals"]["aws:PrincipalArn"]) == 2
+
+
+@named(resources("AWS::StepFunctions::StateMachine"))
+def test_a_workflow_logs_what_it_does_and_not_what_with(properties: dict[str, Any]) -> None:
+    assert properties["LoggingConfiguration"]["Level"] == "ALL"
+    assert properties["LoggingConfiguration"]["IncludeExecutionData"] is False
+
+
+@named(resources("AWS::Events::Rule"))
+def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letters(properties: dict[str, Any]) -> None:
+    for target in properties["Targets"]:
+        assert "DeadLetters" in str(target["DeadLetterConfig"])

@@ -142,7 +142,15 @@ class Account:
         return found[0].read_text(encoding="utf-8") if found else ""
 
 
-CONTAINER_KEYS = {"environment", "secrets", "logConfiguration", "stopTimeout", "healthCheck", "entryPoint"}
+CONTAINER_KEYS = {
+    "environment",
+    "mountPoints",
+    "secrets",
+    "logConfiguration",
+    "stopTimeout",
+    "healthCheck",
+    "entryPoint",
+}
 
 
 def address_of(task: dict[str, Any]) -> str:

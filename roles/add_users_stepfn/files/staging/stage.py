@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that touches the staging area: the copy, its end, the receipt, the sweep, and a look.
+
+Below the root of the access point: ``files/<execution>/file``, which the task can only read, what starts it, and
+``results/<execution>/results.jsonl``, which the task writes and which has no personal data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from staging import receipts
+from staging.failures import Refused, Unavailable, quietly
+from staging.uploads import UPLOADS, Upload
+
+_PIECE = 1024 * 1024
+# What runs the task's script inside its container.
+_START = Path(__file__).resolve().parents[1] / "container" / "start.py"
+
+
+@quietly
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    actions = {"copy": copy, "clean_up": clean_up, "receipt": receipt, "sweep": sweep}
+    return actions[event["action"]](event)
+
+
+@quietly
+def look(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Names and ages of what lies in the staging area and among the uploads, for the module efs_staging_info."""
+    now = time.time()
+    return {
+        "staged": [
+            {"area": folder.parent.name, "name": folder.name, "age": _age(folder, now)} for folder in _folders()
+        ],
+        "uploads": [
+            {"key": entry["Key"], "version": entry["VersionId"], "age": _seconds(now, entry["LastModified"])}
+            for entry in _versions(os.environ["UPLOADS"])
+        ],
+    }
+
+
+def copy(event: dict[str, Any]) -> dict[str, Any]:
+    """The upload, in the staging area, with the same checksum."""
+    upload = Upload.of(event["upload"])
+    folder = _files() / event["name"]
+    for needed in (folder, _results() / event["name"]):
+        needed.mkdir(mode=0o700, parents=True, exist_ok=True)
+    body = _s3().get_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)["Body"]
+    sent, length = hashlib.sha256(), 0
+    with os.fdopen(os.open(folder / "file", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
+        while piece := body.read(_PIECE):
+            sent.update(piece)
+            length += target.write(piece)
+        target.flush()
+        os.fsync(target.fileno())
+    with (folder / "file").open("rb") as written:
+        arrived = hashlib.file_digest(written, "sha256")
+    shutil.copyfile(_START, folder / "start.py")
+    if length != upload.size or arrived.digest() != sent.digest():
+        raise Unavailable("the copy differs from the upload")
+    return {"bytes": length}
+
+
+def clean_up(event: dict[str, Any]) -> dict[str, Any]:
+    """No copy and no object any more. Safe to repeat; both are tried, whatever becomes of the first."""
+    upload = Upload.of(event["upload"])
+    try:
+        _destroy(_files() / event["name"])
+    finally:
+        _s3().delete_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)
+    return {"cleaned": True}
+
+
+def receipt(event: dict[str, Any]) -> dict[str, Any]:
+    """What became of an upload, for whoever made it. An ended execution gets one only when it has none."""
+    upload = Upload.of(event["upload"])
+    if event.get("if_missing") and _has_receipt(upload):
+        return {"receipt": upload.receipt, "written": False}
+    results = _results() / event["name"]
+    written = receipts.compose(event, upload, receipts.read_results(results / "results.jsonl"))
+    _put(upload, written)
+    shutil.rmtree(results, ignore_errors=True)
+    return {"receipt": upload.receipt, "written": True, "status": written["status"]}
+
+
+def sweep(event: dict[str, Any]) -> dict[str, Any]:
+    """Remove what is older than any execution can be. What was an upload gets a receipt that says so."""
+    now, oldest = time.time(), float(os.environ["EXECUTION_SECONDS"])
+    folders = [folder for folder in _folders() if _age(folder, now) > oldest]
+    for folder in folders:
+        _destroy(folder)
+    s3, bucket, removed = _s3(), os.environ["UPLOADS"], []
+    for entry in list(_versions(bucket)):
+        if _seconds(now, entry["LastModified"]) <= oldest:
+            continue
+        s3.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+        if "Size" in entry:  # and not the mark of a deletion
+            removed.append(Upload(bucket, entry["Key"], entry["VersionId"], int(entry["Size"])))
+    failure = {"step": "Sweep", "error": "WorkflowDied", "cause": "found by the sweeper; hand the file over again"}
+    for upload in removed:
+        given = {**event, "name": upload.execution, "failure": failure, "cleaned": True}
+        if not _has_receipt(upload):
+            _put(upload, receipts.compose(given, upload, []))
+    return {"folders": len(folders), "uploads": len(removed)}
+
+
+def _destroy(folder: Path) -> None:
+    """Overwrite every file before it goes: the storage's own encryption is not the only thing relied on."""
+    if not folder.exists():
+        return
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.is_symlink():
+            _overwrite(file)
+    shutil.rmtree(folder)
+    if folder.exists():
+        raise Unavailable("the copy is still there after its removal")
+
+
+def _overwrite(file: Path) -> None:
+    left = file.stat().st_size
+    with file.open("r+b") as target:
+        while left > 0:
+            left -= target.write(b"\0" * min(left, _PIECE))
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _has_receipt(upload: Upload) -> bool:
+    s3 = _s3()
+    try:
+        found = s3.head_object(Bucket=os.environ["RECEIPTS"], Key=upload.receipt)
+    except s3.exceptions.ClientError as reason:
+        # Without a right to list, S3 calls refused what is missing.
+        if reason.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
+            return False
+        raise
+    return bool(found["Metadata"].get("execution") == upload.execution)
+
+
+def _put(upload: Upload, written: dict[str, Any]) -> None:
+    _s3().put_object(
+        Bucket=os.environ["RECEIPTS"],
+        Key=upload.receipt,
+        Body=receipts.as_text(written).encode(),
+        ContentType="application/json",
+        Metadata={"execution": upload.execution},
+    )
+
+
+def _versions(bucket: str) -> Iterator[dict[str, Any]]:
+    """Every version below uploads/ and every mark of a deletion."""
+    for page in _s3().get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=UPLOADS):
+        yield from page.get("Versions", [])
+        yield from page.get("DeleteMarkers", [])
+
+
+def _folders() -> list[Path]:
+    return [folder for area in (_files(), _results()) if area.is_dir() for folder in sorted(area.iterdir())]
+
+
+def _files() -> Path:
+    return _root() / "files"
+
+
+def _results() -> Path:
+    return _root() / "results"
+
+
+def _root() -> Path:
+    root = Path(os.environ["STAGING"])
+    if not root.is_dir():
+        raise Unavailable("the staging area is not mounted")
+    return root
+
+
+def _age(folder: Path, now: float) -> int:
+    try:
+        return max(0, int(now - folder.stat().st_mtime))
+    except FileNotFoundError:
+        return 0
+
+
+def _seconds(now: float, then: datetime) -> int:
+    return max(0, int(now - then.astimezone(UTC).timestamp()))
+
+
+def _s3() -> Any:  # noqa: ANN401 - boto3's clients have no static types here
+    region = os.environ.get("AWS_REGION")
+    if not region:
+        raise Refused("the function does not know its region")
+    return boto3.client("s3", region_name=region)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role itself: foreseen, repeated, refused, left; and how long an upload takes."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from tests.integration.users.conftest import Ground, Workflow, lines, user
+
+
+def test_a_rehearsal_on_an_account_that_has_nothing_yet_foresees_the_bucket_and_the_stack(ground: Ground) -> None:
+    done = ground.play("--check", add_users_stepfn_task="never-made")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"changed=[2-9]", done.stdout)
+    buckets = ground.sandbox.client("s3", ground.sandbox.root("camden")).list_buckets()["Buckets"]
+    assert not [bucket for bucket in buckets if "never-made" in bucket["Name"]]
+
+
+def test_a_second_run_changes_nothing(ground: Ground, workflow: Workflow) -> None:
+    done = ground.play(add_users_stepfn_task=workflow.task)
+    assert re.search(r"changed=0 .*failed=0", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"add_users_stepfn_image": "localgov/api:latest"}, "must end in @sha256"),
+        ({"add_users_stepfn_execution_seconds": 900}, "at least 1800 more"),
+        ({"add_users_stepfn_network": None}, "add_users_stepfn_network"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(ground: Ground, wrong: dict[str, Any], said: str) -> None:
+    done = ground.play("--check", add_users_stepfn_task="never-made", **wrong)
+    assert done.returncode != 0
+    assert said in re.sub(r"\s+", " ", done.stdout)
+
+
+def test_who_leaves_keeps_the_receipts_and_nothing_else_even_of_what_is_on_its_way(ground: Ground) -> None:
+    leaving = ground.workflow("leaving-add-users")
+    with leaving.turn_taken(ends=time.time() + 600):
+        leaving.upload(lines(user("late")))
+        done = ground.play(add_users_stepfn_task="leaving-add-users", add_users_stepfn_state="absent")
+        assert done.returncode == 0, done.stdout
+    buckets = [bucket["Name"] for bucket in leaving.root_s3.list_buckets()["Buckets"]]
+    assert [name for name in buckets if "leaving" in name] == [leaving.receipts]
+    machines = leaving.states.list_state_machines()["stateMachines"]
+    assert not [machine for machine in machines if "leaving" in machine["name"]]
+
+
+def test_the_time_from_upload_to_receipt_splits_over_the_states(
+    workflow: Workflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.time()
+    key, version = workflow.upload(lines(user(f"timed-{began}")))
+    receipt = workflow.receipt(key, version)
+    whole = time.time() - began
+    names = ("Validate", "TakeTurn", "Copy", "Run", "CleanUp", "GiveTurn", "Receipt")
+    spans = {name: workflow.span_of(receipt["execution"], name, name) for name in names}
+    parts = {name: end - start for name, (start, end) in spans.items()}
+    with capsys.disabled():
+        split = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+        print(f"\nupload to receipt {whole:.1f} s: {split}, the rest before it started")  # noqa: T201 - asked for
+    assert sum(parts.values()) <= whole + 1

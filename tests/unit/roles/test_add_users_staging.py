@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Receipts, and what the workflow's functions do to files. Their calls of AWS are shown by tests/integration/users."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.localgov.platform.plugins.modules import efs_staging
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+from staging import receipts, stage
+from staging.failures import Refused, Unavailable, quietly
+from staging.uploads import Upload
+
+UPLOAD = Upload("uploads", "uploads/alice/users.jsonl", "v1", 10)
+KNOWN: dict[str, Any] = {
+    "execution": "arn:one",
+    "began": "2026-11-26T15:00:00Z",
+    "checked": {"valid": True, "lines": 3, "problems": [], "problem_count": 0},
+    "failure": {"step": "", "error": "", "cause": ""},
+    "cleaned": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE", "registry/api@sha256:0")
+
+
+def test_a_receipt_has_each_line_once_with_what_became_of_it() -> None:
+    results = [{"line": 3, "result": "failed", "reason": "no"}, {"line": 1, "result": "created"}]
+    receipt = receipts.compose(KNOWN, UPLOAD, results)
+    assert receipt["lines"] == [
+        {"line": 1, "result": "created"},
+        {"line": 2, "result": "unknown"},
+        {"line": 3, "result": "failed", "reason": "no"},
+    ]
+    assert receipt["counts"] == {"lines": 3, "created": 1, "exists": 0, "failed": 1, "refused": 0, "unknown": 1}
+    assert receipt["status"] == "succeeded"
+
+
+def test_residue_makes_a_receipt_one_of_a_failure() -> None:
+    receipt = receipts.compose({**KNOWN, "cleaned": False}, UPLOAD, [])
+    assert (receipt["status"], receipt["failure"]["error"]) == ("failed", "ResidueLeft")
+
+
+def test_lines_that_were_refused_are_in_the_receipt_with_their_reasons() -> None:
+    checked = {"lines": 2, "problems": [{"line": 2, "reason": "is not JSON"}], "problem_count": 1}
+    receipt = receipts.compose({**KNOWN, "checked": checked}, UPLOAD, [])
+    assert receipt["lines"][1] == {"line": 2, "result": "refused", "reason": "is not JSON"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("", ""),
+        ("plain\n words", "plain words"),
+        (json.dumps({"errorType": "Unavailable", "errorMessage": "the copy differs"}), "the copy differs"),
+        (
+            json.dumps({"StoppedReason": "Essential container in task exited", "Containers": [{"ExitCode": 7}, {}]}),
+            "Essential container in task exited; exit code 7",
+        ),
+        ("[1]", ""),
+        ("x" * 1000, "x" * 500),
+    ],
+)
+def test_a_cause_is_told_in_words_for_a_person(cause: str, reason: str) -> None:
+    assert receipts.reason_of(cause) == reason
+
+
+@given(st.lists(st.fixed_dictionaries({"line": st.integers(0, 9), "result": st.text()}), max_size=5), st.text())
+def test_a_receipt_is_json_with_a_line_of_text_for_each_line(lines: list[dict[str, Any]], key: str) -> None:
+    receipt = {"key": key, "lines": lines}
+    text = receipts.as_text(receipt)
+    assert json.loads(text) == receipt
+    assert len(text.splitlines()) >= len(lines) or "\x85" in text or "\u2028" in text or "\u2029" in text
+
+
+def test_what_a_task_left_half_written_is_no_result(tmp_path: Path) -> None:
+    written = tmp_path / "results.jsonl"
+    written.write_bytes(
+        b'{"line": 1, "result": "created"}\nnoise\n{"line": "2", "result": "created"}\n'
+        b'{"line": 3, "result": "king"}\n{"line": 4, "result": "failed", "reason": "' + b"x" * 300 + b'"}\n{"line": 5'
+    )
+    assert receipts.read_results(written) == [
+        {"line": 1, "result": "created"},
+        {"line": 4, "result": "failed", "reason": "x" * 200},
+    ]
+    assert receipts.read_results(tmp_path / "none") == []
+
+
+def test_an_execution_and_a_receipt_are_found_by_whoever_made_the_upload() -> None:
+    assert UPLOAD.execution == efs_staging.execution_of("uploads", UPLOAD.key, "v1")
+    assert UPLOAD.receipt == "receipts/alice/users.jsonl.json"
+    longest = Upload("uploads", "uploads/alice/" + "é" * 505, "v1", 1)
+    assert len(longest.key.encode()) == 1024
+    assert longest.receipt.startswith("receipts/alice/")
+    assert len(longest.receipt.encode()) <= 1024
+
+
+def test_two_versions_are_two_executions() -> None:
+    assert UPLOAD.execution != Upload(UPLOAD.bucket, UPLOAD.key, "v2", 10).execution
+
+
+def test_a_copy_is_overwritten_before_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    file = tmp_path / "one" / "file"
+    file.write_bytes(b"password" * 300_000)
+    with file.open("rb") as still_open:
+        stage._destroy(tmp_path / "one")
+        assert set(still_open.read()) == {0}
+    assert not (tmp_path / "one").exists()
+    stage._destroy(tmp_path / "one")  # again, which is nothing
+
+
+def test_what_a_link_points_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / "one" / "file").symlink_to(tmp_path / "elsewhere")
+    stage._destroy(tmp_path / "one")
+    assert (tmp_path / "elsewhere").read_text() == "kept"
+
+
+def _answer(code: str, status: int) -> ClientError:
+    error: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(error, "GetObject")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (ValueError("password-4711"), Refused, "ValueError"),
+        (
+            OSError(28, "No space left on device", "password-4711"),
+            Unavailable,
+            "the file system answers OSError, error 28",
+        ),
+        (_answer("SlowDown", 503), Unavailable, "GetObject answers SlowDown"),
+        (_answer("AccessDenied", 403), Refused, "GetObject answers AccessDenied"),
+        (Unavailable("the copy differs"), Unavailable, "the copy differs"),
+    ],
+)
+def test_a_failure_says_whether_it_may_pass_and_nothing_of_what_was_read(
+    raised: Exception, kind: type[Exception], said: str
+) -> None:
+    def fails(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        raise raised
+
+    with pytest.raises(kind) as seen:
+        quietly(fails)({}, None)
+    assert str(seen.value) == said
+    assert seen.value.__cause__ is None
