@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +27,20 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._warm_python imp
 from tests.conftest import ROOT
 from tests.unit.plugins.plugin_utils.payloads import payload, program
 
+
+def _python_without_blanks() -> str:
+    """The Python of the tests by a name such as the connection gives it: a command names it without quotes."""
+    if not any(map(str.isspace, sys.executable)):
+        return sys.executable
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    (folder / "environment").symlink_to(sys.prefix)
+    return str(folder / "environment" / Path(sys.executable).relative_to(sys.prefix))
+
+
 SHELL = "/bin/sh"
-COMMAND = f"/bin/sh -c '{sys.executable} && sleep 0'"
+PYTHON = _python_without_blanks()
+COMMAND = f"/bin/sh -c '{PYTHON} && sleep 0'"
 ROOTS = [path for path in sys.path if path.endswith("site-packages")]
 SECRET = "aws-secret-of-a-session-0123456789abcdef"
 PARAMETER = "parameter-of-a-module-0123456789abcdef"
@@ -34,7 +49,7 @@ NOWHERE = {"region": "eu-west-2", "access_key": "a", "secret_key": "b", "endpoin
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> WarmPython:
-    return WarmPython(tmp_path_factory.mktemp("run") / "warm", SHELL, sys.executable, ROOTS)
+    return WarmPython(tmp_path_factory.mktemp("run") / "warm", SHELL, PYTHON, ROOTS)
 
 
 def run_warm(
@@ -112,7 +127,7 @@ def test_a_module_fares_as_in_a_process_of_its_own(warm: WarmPython, source: str
 
 
 def test_variables_of_the_task_reach_the_module(warm: WarmPython) -> None:
-    script = f"FIRST='it is $HOME' PWD=/ {sys.executable} && sleep 0"
+    script = f"FIRST='it is $HOME' PWD=/ {PYTHON} && sleep 0"
     command = f"/bin/sh -c {shlex.quote(script)}"
     source = program("import os; print(sorted(os.environ.items()))")
     environment = dict(os.environ)
@@ -124,14 +139,14 @@ def test_variables_of_the_task_reach_the_module(warm: WarmPython) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        f"/bin/sh -c '{sys.executable} && sleep 1'",
-        f"/bin/sh -c 'cd /; {sys.executable} && sleep 0'",
-        f"/bin/sh -c 'A=$HOME {sys.executable} && sleep 0'",
-        f"/bin/sh -c 'A=`id` {sys.executable} && sleep 0'",
-        f"/bin/sh -c '{sys.executable} /tmp/AnsiballZ_ping.py && sleep 0'",
-        f"/bin/sh -c 'sudo {sys.executable} && sleep 0'",
-        f"/bin/sh -c '{sys.executable}' && sleep 0",
-        f"/bin/sh -x '{sys.executable} && sleep 0'",
+        f"/bin/sh -c '{PYTHON} && sleep 1'",
+        f"/bin/sh -c 'cd /; {PYTHON} && sleep 0'",
+        f"/bin/sh -c 'A=$HOME {PYTHON} && sleep 0'",
+        f"/bin/sh -c 'A=`id` {PYTHON} && sleep 0'",
+        f"/bin/sh -c '{PYTHON} /tmp/AnsiballZ_ping.py && sleep 0'",
+        f"/bin/sh -c 'sudo {PYTHON} && sleep 0'",
+        f"/bin/sh -c '{PYTHON}' && sleep 0",
+        f"/bin/sh -x '{PYTHON} && sleep 0'",
         "/bin/sh -c 'echo ~ && sleep 0'",
         "/bin/sh -c 'unfinished",
         "",
@@ -155,7 +170,7 @@ def test_another_python_is_left_to_the_shell(warm: WarmPython) -> None:
 
 @pytest.mark.parametrize("name", ["PYTHONHASHSEED", "LC_ALL", "LD_PRELOAD", "TZ", "HOME", "OPENSSL_CONF"])
 def test_what_shapes_a_process_at_its_start_is_left_to_a_process_of_its_own(warm: WarmPython, name: str) -> None:
-    assigning = module_command(f"/bin/sh -c '{name}=1 {sys.executable} && sleep 0'", program(""))
+    assigning = module_command(f"/bin/sh -c '{name}=1 {PYTHON} && sleep 0'", program(""))
     plain = module_command(COMMAND, program(""))
     assert assigning is not None
     assert plain is not None
@@ -202,12 +217,12 @@ def test_without_a_kernel_that_tells_the_end_of_the_run_each_module_has_a_proces
 def test_where_warnings_are_asked_for_each_module_has_a_process_of_its_own(tmp_path: Path) -> None:
     found = module_command(COMMAND, program(""))
     assert found is not None
-    fresh = WarmPython(tmp_path / "warm", SHELL, sys.executable, ROOTS)
+    fresh = WarmPython(tmp_path / "warm", SHELL, PYTHON, ROOTS)
     assert fresh.run(found, program(""), {**os.environ, "PYTHONWARNINGS": "default"}) is None
 
 
 def test_a_server_that_is_killed_is_said_by_those_who_run_and_done_without_by_those_to_come(tmp_path: Path) -> None:
-    fresh = WarmPython(tmp_path / "warm", SHELL, sys.executable, ROOTS)
+    fresh = WarmPython(tmp_path / "warm", SHELL, PYTHON, ROOTS)
     server = server_of(fresh, dict(os.environ))
     begun, may_end = tmp_path / "begun", tmp_path / "may-end"
     waiting = program(
@@ -284,7 +299,7 @@ def test_the_operators_own_variables_are_not_in_the_environment_of_the_server(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("VAULT_PASSWORD", SECRET)
-    fresh = WarmPython(tmp_path / "warm", SHELL, sys.executable, ROOTS)
+    fresh = WarmPython(tmp_path / "warm", SHELL, PYTHON, ROOTS)
     server = server_of(fresh, dict(os.environ))
     assert b"PATH=" in Path(f"/proc/{server}/environ").read_bytes()
     assert SECRET.encode() not in b"".join(memory(server))
@@ -295,7 +310,7 @@ def test_only_its_owner_can_reach_it_however_long_its_path_is(tmp_path: Path) ->
     directory.parent.mkdir()
     umask = os.umask(0)
     try:
-        run_warm(WarmPython(directory, SHELL, sys.executable, ROOTS), program(""), dict(os.environ))
+        run_warm(WarmPython(directory, SHELL, PYTHON, ROOTS), program(""), dict(os.environ))
     finally:
         os.umask(umask)
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -304,7 +319,7 @@ def test_only_its_owner_can_reach_it_however_long_its_path_is(tmp_path: Path) ->
 
 def test_real_modules_fare_alike_and_cost_less_than_half_from_the_second_on(warm: WarmPython) -> None:
     environment = {**os.environ, "AWS_MAX_ATTEMPTS": "1"}
-    data = payload(sys.executable, "amazon.aws.cloudformation", stack_name="x", state="absent", **NOWHERE)
+    data = payload(PYTHON, "amazon.aws.cloudformation", stack_name="x", state="absent", **NOWHERE)
     server = server_of(warm, environment)
     before = cpu_seconds_of_children()
     cold = [run_cold(data, environment) for _ in range(3)]
@@ -321,11 +336,11 @@ def test_real_modules_fare_alike_and_cost_less_than_half_from_the_second_on(warm
 
 
 def test_code_of_another_version_than_the_payloads_is_not_used(tmp_path: Path) -> None:
-    data = payload(sys.executable, "ansible.builtin.ping")
+    data = payload(PYTHON, "ansible.builtin.ping")
     basic = tmp_path / "ansible" / "module_utils" / "basic.py"
     basic.parent.mkdir(parents=True)
     basic.write_text("raise RuntimeError('this is another version')\n", encoding="utf-8")
-    other = WarmPython(tmp_path / "warm", SHELL, sys.executable, [str(tmp_path)])
+    other = WarmPython(tmp_path / "warm", SHELL, PYTHON, [str(tmp_path)])
     outcomes = [run_warm(other, data, dict(os.environ)).stdout for _ in range(3)]
     assert set(outcomes) == {run_cold(data, dict(os.environ)).stdout}
     assert b'"ping": "pong"' in outcomes[0]
@@ -363,7 +378,7 @@ import os, sys
 sys.path[:0] = {[str(ROOT), str(ROOT / "build" / "collections")]!r}
 from pathlib import Path
 from tests.unit.plugins.plugin_utils import test_warm_python as t
-warm = t.WarmPython(Path(sys.argv[1]), t.SHELL, sys.executable, t.ROOTS)
+warm = t.WarmPython(Path(sys.argv[1]), t.SHELL, t.PYTHON, t.ROOTS)
 t.run_warm(warm, t.program(
     "import os, pathlib, time\\n"
     f"pathlib.Path({{sys.argv[1]!r}}, 'said').write_text(f'{{{{os.getppid()}}}} {{{{os.getpid()}}}}')\\n"
@@ -373,7 +388,7 @@ t.run_warm(warm, t.program(
 
 def test_server_and_modules_end_with_the_run_even_if_it_is_killed(tmp_path: Path) -> None:
     directory = tmp_path / "warm"
-    run = subprocess.Popen([sys.executable, "-c", HOLDER, str(directory)], cwd=ROOT)
+    run = subprocess.Popen([PYTHON, "-c", HOLDER, str(directory)], cwd=ROOT)
     said = directory / "said"
     wait_for(lambda: said.exists() and " " in said.read_text(encoding="utf-8"), "the module")
     # What has ended has no program, though its number may still await whoever inherits it.
