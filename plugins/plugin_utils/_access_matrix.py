@@ -56,7 +56,7 @@ class Matrix(TypedDict):
 
 def matrix(trials: Iterable[Trial]) -> Matrix:
     """Owners, places and principals are in the order in which the trials name them; `lines` are for a terminal."""
-    tried = [{**trial, "place": place(trial), "principal": f"{trial['account']}/{trial['role']}"} for trial in trials]
+    tried = [{**trial, **_for_people(trial)} for trial in trials]
     surprises = [trial for trial in tried if is_surprise(trial)]
     of_access = [trial for trial in tried if trial["action"] != TRUST]
     return {
@@ -64,6 +64,15 @@ def matrix(trials: Iterable[Trial]) -> Matrix:
         "surprises": surprises,
         "counts": {"trials": len(tried), "surprises": len(surprises), **Counter(trial["outcome"] for trial in tried)},
         "lines": [*_lines(of_access), *map(_told, surprises)],
+    }
+
+
+def _for_people(trial: Trial) -> dict[str, str]:
+    """Where, who and why; `mend` says what else has to be done about statements that are not the declared ones."""
+    return {
+        "place": place(trial),
+        "principal": f"{trial['account']}/{trial['role']}",
+        "reason": " ".join(filter(None, [trial["reason"], trial.get("mend")])),
     }
 
 

@@ -420,6 +420,8 @@ def test_what_lets_nobody_in_or_somebody_out_is_reported_too(
     said = " ".join(run.stdout.split())
     outside = f"Not declared, and lets in from outside: Sabotage: AWS {foreign}. Take it out of"
     assert f"camden:{name('camden', 'shared')} differs from its declaration. {outside} the policy of" in said
+    put_back = "ansible-playbook playbooks/site.yml --check --diff. Without --check it puts them back."
+    assert re.search(rf"camden:\S+-shared differs from its declaration\. Not declared.* {re.escape(put_back)}", said)
     assert f"hub:localgov/daemon differs from its declaration. {outside} the policy of localgov/daemon." in said
     assert f"sutton:{name('sutton', 'data-store')} differs from its declaration. Sabotage is not declared." in said
     assert "DenyInsecureTransport is missing; DenyInsecureTransport is not declared. ansible-playbook" in said

@@ -390,3 +390,17 @@ def test_a_workflow_logs_what_it_does_and_not_what_with(properties: dict[str, An
 def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letters(properties: dict[str, Any]) -> None:
     for target in properties["Targets"]:
         assert "DeadLetters" in str(target["DeadLetterConfig"])
+
+
+@pytest.mark.parametrize("kind", ["database", "database_serverless"])
+def test_what_the_database_hands_out_is_what_the_services_ask_for(kind: str) -> None:
+    """CloudFormation refuses a parameter that a template does not have."""
+    outputs = set(_part(kind, "Outputs"))
+    # Of no service's concern: which kind there is, so that it is not changed.
+    assert outputs - {"DatabaseKind"} == {name for name in _part("services", "Parameters") if "Database" in name}
+
+
+def _part(template: str, part: str) -> dict[str, Any]:
+    (path,) = (path for path in TEMPLATES if path.stem == template)
+    found: dict[str, Any] = yaml.load(path.read_text(), _Loader)[part]  # noqa: S506 - a safe loader
+    return found

@@ -444,6 +444,18 @@ def test_an_upload_in_parts_is_the_persons_own_who_began_it(http: httpx.Client, 
         assert http.post("/uploads/sign", json=part, headers=headers).status_code == status
 
 
+def test_of_an_upload_in_parts_only_its_end_is_left_to_who_may_no_longer_upload_such_a_return(
+    http: httpx.Client, provider: Provider
+) -> None:
+    upload = Upload(new_submission("another", 2026, datetime.now(UTC)), "an-upload", 3 * PART_BYTES)
+    handle = Handles((SESSION_KEY,), BUCKET).seal(upload, "subject-of-Ada")
+    provider.signed_in = person("Ada", "uploaders")
+    headers = {"X-Form-Token": form_token(sign_in(http, "/sign-in"))}
+    part = {"upload": handle, "number": 1, "sha256": base64.b64encode(bytes(32)).decode()}
+    answers = {errand: http.post(f"/uploads/{errand}", json=part, headers=headers) for errand in ("sign", "complete")}
+    assert {errand: answer.status_code for errand, answer in answers.items()} == {"sign": 410, "complete": 410}
+
+
 # --- Groups ---
 
 

@@ -28,6 +28,7 @@ STATEMENT = {
     "outcome": "as declared",
     "because": "these statements and no others",
     "rights": "own",
+    "reason": "",
 }
 REFUSED = {
     **STATEMENT,

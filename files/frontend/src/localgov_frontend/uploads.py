@@ -26,12 +26,16 @@ from localgov_frontend.multipart import (
     presign_part,
 )
 from localgov_frontend.rates import person
+from localgov_frontend.sign_in import visit
 
 if TYPE_CHECKING:
     from localgov_frontend.app import Service
 
 Errand = Callable[["Service", Upload, dict[str, Any]], dict[str, Any]]
-_GONE = "This upload was cancelled, has expired or was begun by somebody else. Choose the file again to begin anew."
+_GONE = (
+    "This upload was cancelled, has expired, is not yours, or is of a data return that you may not upload. "
+    "Choose the file again to begin anew."
+)
 _SHA256_BYTES = 32
 
 
@@ -47,7 +51,9 @@ def _route(path: str, errand: Errand) -> Route:
         sent = await read_object(request)
         service: Service = request.app.state.service
         upload = service.handles.open(sent.get("upload"), person(request))
-        if upload is None:
+        # What somebody may no longer upload they may still give up.
+        allowed = errand is cancel or (upload and upload.submission.dataset in visit(request).access.upload)
+        if upload is None or not allowed:
             raise HTTPException(410, _GONE)
         return JSONResponse(await run_in_threadpool(_run, errand, service, upload, sent))
 

@@ -124,3 +124,10 @@ def test_statements_that_are_not_the_declared_ones_are_a_surprise_and_no_princip
         "SURPRISE: camden:localgov-012345670123-shared differs from its declaration. Run site.yml."
     ]
     assert [row["principal"] for row in matrix["tables"][0]["let_in"]] == ["hub/localgov-run-task"]
+
+
+def test_what_is_not_declared_does_not_hide_what_is_other_than_declared() -> None:
+    differs = trial(action="trust", outcome="differs", expected="as declared", reason="Sabotage.", mend="Run site.yml.")
+    assert access.matrix([trial(), differs])["lines"][2:] == [
+        "SURPRISE: camden:localgov-012345670123-shared differs from its declaration. Sabotage. Run site.yml."
+    ]
