@@ -64,8 +64,8 @@ lint: install ## check style, types and templates
 test: images ## run every check
 	@tests/run
 
-bench: images ## the slow proofs: the whole matrix of access, every sabotage of it, a run that is killed, 1 GB uploaded
-	@$(BIN)/python -m pytest -q tests/e2e -m slow
+bench: images ## the slow proofs: the whole matrix of access, its sabotages, kills, ways to fail, 1 GB uploaded
+	@$(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow
 
 lock: ## bring requirements.lock up to date with pyproject.toml

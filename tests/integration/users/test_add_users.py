@@ -59,6 +59,7 @@ def test_a_key_may_have_spaces_quotes_and_letters_of_any_language(workflow: Work
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.slow
 def test_ten_thousand_users_are_added_by_a_script_that_takes_the_whole_file(once: Workflow) -> None:
     content = lines(*(user(f"user-{number}") for number in range(10_000)))
     receipt = once.process(content)
@@ -134,6 +135,7 @@ def test_a_task_that_is_killed_leaves_its_lines_unknown_and_no_residue(workflow:
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.slow
 def test_a_script_that_takes_too_long_is_ended(workflow: Workflow) -> None:
     receipt = workflow.process(unique("ada") + unique("slow", role="slow") + unique("grace"))
     assert receipt["lines"] == [
@@ -187,6 +189,7 @@ def test_a_copy_that_always_fails_ends_the_workflow(workflow: Workflow) -> None:
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.slow
 def test_a_staging_area_that_is_full_is_told_of(workflow: Workflow) -> None:
     with workflow.turn_taken():
         key, version = workflow.upload(unique("ada"))
@@ -225,6 +228,7 @@ def test_two_uploads_at_once_are_worked_on_one_after_the_other(workflow: Workflo
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.slow
 def test_a_turn_whose_holder_has_died_ends_by_itself(workflow: Workflow) -> None:
     with workflow.turn_taken(ends=time.time() + 20):
         receipt = workflow.process(unique("ada"))
@@ -263,6 +267,7 @@ def test_what_no_execution_knows_of_is_found_by_the_sweeper_which_calls_for_a_pe
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "action", "step", "left"),
     [
@@ -292,6 +297,7 @@ def test_a_step_that_is_refused_by_aws_ends_as_a_failure_with_the_cause(
     workflow.forget_results()
 
 
+@pytest.mark.slow
 def test_a_table_of_turns_that_is_gone_ends_the_workflow(workflow: Workflow) -> None:
     with workflow.no_table():
         receipt = workflow.process(unique("ada"))
@@ -299,6 +305,7 @@ def test_a_table_of_turns_that_is_gone_ends_the_workflow(workflow: Workflow) -> 
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.slow
 def test_an_event_that_starts_nothing_goes_to_the_dead_letters(workflow: Workflow) -> None:
     queue = workflow.client("sqs")
     url = queue.get_queue_url(QueueName=f"{workflow.name}-dead-letters")["QueueUrl"]
