@@ -52,27 +52,6 @@ def test_a_file_that_comes_while_the_database_is_stopped_is_not_lost(
     assert_processed_once(organisation, workings, sent)
 
 
-# Rights that nothing of the above uses, and what they are for.
-RESERVED = {
-    ("code-server", "s3:GetObject"): "reports, which are read where an upload was replaced",
-    ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
-    ("run", "s3:ListBucket"): "only who may list a bucket is told by S3 that an object is not there, and not 403",
-}
-
-
-@pytest.mark.parametrize("service", [*SERVICES, "run"])
-def test_a_service_has_used_every_right_that_its_role_has_and_no_other(
-    settings: Settings, organisation: Organisation, workings: Workings, service: str
-) -> None:
-    """After the tests above, which have a file accepted, a run killed and, here, a file refused."""
-    if service == "run":
-        refused = upload(organisation.frontend(ACCOUNT), sample("header_ragged.csv"))
-        assert wait_for_result(refused, PATIENCE) == "rejected"
-    reserved = {action for name, action in RESERVED if name == service}
-    assert workings.used(service) | reserved == workings.allowed(service)
-    assert not workings.used(service) & reserved, "used, and so not in reserve"
-
-
 @pytest.mark.slow
 def test_the_webserver_stops_a_run_with_every_right_that_its_role_has(
     settings: Settings, organisation: Organisation, workings: Workings

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service uses every right that its role has, and has no other.
+
+After the tests of files before, which have one accepted, one sent in parts, one given up, and a run killed.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.journey.organisation import Organisation
+from sandbox.journey.person import upload, wait_for_result
+from sandbox.settings import Settings
+from tests.e2e.conftest import sample
+from tests.e2e.workings import Workings
+
+ACCOUNT = "camden"
+# Rights that nothing of the above uses, and what they are for.
+RESERVED = {
+    ("code-server", "s3:GetObject"): "reports, which are read where an upload was replaced",
+    ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
+    ("run", "s3:ListBucket"): "only who may list a bucket is told by S3 that an object is not there, and not 403",
+}
+
+
+@pytest.mark.parametrize("service", ["frontend", "code-server", "daemon", "run"])
+def test_a_service_has_used_every_right_that_its_role_has_and_no_other(
+    settings: Settings, organisation: Organisation, service: str
+) -> None:
+    workings = Workings(settings, ACCOUNT)
+    if service == "run":
+        refused = upload(organisation.frontend(ACCOUNT), sample("header_ragged.csv"))
+        assert wait_for_result(refused) == "rejected"
+    reserved = {action for name, action in RESERVED if name == service}
+    assert workings.used(service) | reserved == workings.allowed(service)
+    assert not workings.used(service) & reserved, "used, and so not in reserve"
