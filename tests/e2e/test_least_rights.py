@@ -14,7 +14,8 @@ from sandbox.settings import Settings
 from tests.e2e.conftest import sample
 from tests.e2e.workings import Workings
 
-ACCOUNT = "camden"
+# In which account the tests before have asked most of the service.
+SERVICES = {"frontend": "sutton", "code-server": "camden", "daemon": "camden", "run": "camden"}
 # Rights that nothing of the above uses, and what they are for.
 RESERVED = {
     ("code-server", "s3:GetObject"): "reports, which are read where an upload was replaced",
@@ -23,13 +24,13 @@ RESERVED = {
 }
 
 
-@pytest.mark.parametrize("service", ["frontend", "code-server", "daemon", "run"])
+@pytest.mark.parametrize(("service", "account"), SERVICES.items(), ids=SERVICES)
 def test_a_service_has_used_every_right_that_its_role_has_and_no_other(
-    settings: Settings, organisation: Organisation, service: str
+    settings: Settings, organisation: Organisation, service: str, account: str
 ) -> None:
-    workings = Workings(settings, ACCOUNT)
+    workings = Workings(settings, account)
     if service == "run":
-        refused = upload(organisation.frontend(ACCOUNT), sample("header_ragged.csv"))
+        refused = upload(organisation.frontend(account), sample("header_ragged.csv"))
         assert wait_for_result(refused) == "rejected"
     reserved = {action for name, action in RESERVED if name == service}
     assert workings.used(service) | reserved == workings.allowed(service)
