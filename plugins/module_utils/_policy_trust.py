@@ -290,6 +290,61 @@ def wanted_statements(trust: Trust, resource: Resource) -> list[Statement]:
     ]
 
 
+def narrowed(now: list[Statement], wanted: list[Statement]) -> list[Statement]:
+    """What is let in by one's own statements both as they are *now* and as *wanted*: never more than by either."""
+    there = {statement["Sid"]: statement for statement in now}
+    found = (_in_both(there[each["Sid"]], each) for each in wanted if each["Sid"] in there)
+    return [statement for statement in found if statement is not None]
+
+
+def _in_both(now: Statement, wanted: Statement) -> Statement | None:
+    """None where nobody is let in by both, or where *now* has a form that this module does not write."""
+    if set(now) != set(wanted) or now["Effect"] != "Allow" or now["Principal"] not in ("*", {"AWS": "*"}):
+        return None
+    shared = {name: _values_in_both(now[name], wanted[name]) for name in ("Action", "Resource")}
+    conditions = _conditions_in_both(now["Condition"], wanted["Condition"])
+    if conditions is None or not all(shared.values()):
+        return None
+    return {**wanted, **{name: _one_or_all(values) for name, values in shared.items()}, "Condition": conditions}
+
+
+def _conditions_in_both(now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Each test of either; None if one of them is met by nothing."""
+    result = {operator: dict(tests) for operator, tests in now.items()}
+    for operator, tests in wanted.items():
+        for key, value in tests.items():
+            mine = result.setdefault(operator, {})
+            in_both = _ends_in_both if operator == "DateLessThan" else _values_in_both
+            both = in_both(mine[key], value) if key in mine else [value]
+            if not both:
+                return None
+            mine[key] = _one_or_all(both)
+    return result
+
+
+def _ends_in_both(now: Any, wanted: str) -> list[str]:  # noqa: ANN401 - what somebody may have written
+    moment = _moment(now) if isinstance(now, str) else None
+    if moment is None or moment.tzinfo is None:
+        return []
+    return [now if moment < datetime.fromisoformat(wanted) else wanted]
+
+
+def _values_in_both(now: Any, wanted: Any) -> list[str]:  # noqa: ANN401 - one value or a list
+    ours, others = (each if isinstance(each, list) else [each] for each in (wanted, now))
+    return [each for each in ours if _any_covers(others, each)] + [each for each in others if _any_covers(ours, each)]
+
+
+def _any_covers(patterns: list[Any], value: Any) -> bool:  # noqa: ANN401 - a pattern itself, or what somebody wrote
+    return any(pattern == value or _covers(pattern, value) for pattern in patterns)
+
+
+def _covers(pattern: Any, value: Any) -> bool:  # noqa: ANN401
+    """Of patterns with `?` it is not told: a star in *value* may stand for more than one character."""
+    if not isinstance(pattern, str) or not isinstance(value, str) or "?" in pattern:
+        return False
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), value, re.DOTALL) is not None
+
+
 def reads_secret(trust: Trust, secret: Resource) -> bool:
     purposes = _purposes(trust, secret).values()
     return any(action.lower() == "secretsmanager:getsecretvalue" for actions in purposes for action in actions)

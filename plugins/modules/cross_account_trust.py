@@ -115,6 +115,8 @@ options:
         encrypt by one key. They hold for this bucket only.
       - A bucket that changes its key keeps objects that only the former key opens. So every key of the account that was
         opened for this bucket is kept in step, and with O(state=absent) closed, after the bucket.
+      - Trouble with the bucket's policy does not keep the keys open, nor does trouble with a key keep in the bucket's
+        policy whom, or until when, the task no longer lets in. The task fails all the same.
       - It needs permission to see the bucket's encryption and the policies of the account's keys in the region, and to
         change the policy of a key that the bucket uses.
     type: bool
@@ -248,7 +250,7 @@ encryption_keys:
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -260,6 +262,7 @@ from ansible_collections.localgov.platform.plugins.module_utils import _policy_s
 from ansible_collections.localgov.platform.plugins.module_utils import _policy_trust as trusts
 from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
     Change,
+    Policy,
     closed,
     owned,
     with_statements,
@@ -327,13 +330,32 @@ def _present(module: AnsibleAWSModule) -> dict[str, Any]:
     resource = _resource(module)
     _refuse_unreadable_secret(module, resource, trust)
     wanted = trusts.wanted_statements(trust, resource)
-    tasks = [*_key_openings(module, resource, trust), _opening(module, resource, trust.sid, wanted)]
-    planned = [(task, task.plan()) for task in tasks]
-    return _result(resource, [_made(module, task, change) for task, change in planned])
+    try:
+        tasks = [*_key_openings(module, resource, trust), _opening(module, resource, trust.sid, wanted)]
+        planned = [(task, task.plan()) for task in tasks]
+        outcomes = [_made(module, task, change) for task, change in planned]
+    except (RefusedError, AnsibleAWSError):
+        _narrow(module, resource, trust.sid, wanted)
+        raise
+    return _result(resource, outcomes)
+
+
+def _narrow(module: AnsibleAWSModule, bucket: Resource, sid: str, wanted: list[trusts.Statement]) -> None:
+    """Whatever is the matter with a key, nobody stays in the bucket who is no longer wanted there."""
+    if not _has_keys(module, bucket):
+        return
+
+    def decide(policy: Policy | None) -> Policy | None:
+        left = trusts.narrowed(owned(policy, sid), wanted)
+        return with_statements(policy, left, sid) if left else closed(policy, bucket, sid)
+
+    with suppress(RefusedError, AnsibleAWSError):
+        task = Task(stores.store_of(_client(module, bucket), bucket), decide, sid)
+        _made(module, task, task.plan())
 
 
 def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
-    """The resource is closed before its keys are looked for: no trouble with a key keeps a bucket open."""
+    """The resource is closed before its keys are looked for: no trouble with either keeps the other open."""
     sid = module.params["sid"]
     trusts.check_sid(sid)
     resource = _named(module)
@@ -344,6 +366,11 @@ def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
     except stores.ResourceMissingError:
         # Keys may still be open for a bucket that is gone.
         return _result(resource, _keys_closed(module, resource, sid))
+    except (RefusedError, AnsibleAWSError):
+        # A bucket that cannot be closed leaves its keys to shut out whoever should be.
+        with suppress(RefusedError, AnsibleAWSError):
+            _keys_closed(module, resource, sid)
+        raise
     if resource.type == "iam_role" and module.params["revoke_sessions"] and outcome.change.is_needed:
         _revoke_sessions(module, resource, sid)
     outcomes = [outcome, *_keys_closed(module, resource, sid)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
+    means_the_same,
     with_statements,
     without_statements,
 )
@@ -29,6 +30,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_trust im
     expiry,
     has_expired,
     key_statements,
+    narrowed,
     sid_at_key,
     wanted_statements,
 )
@@ -471,3 +473,54 @@ def test_trust_has_expired_from_its_end_on() -> None:
     assert not has_expired(trust, datetime(2027, 3, 30, 23, 59, 59, tzinfo=UTC))
     assert has_expired(trust, datetime(2027, 3, 31, tzinfo=UTC))
     assert not has_expired(TRUST, datetime(2999, 1, 1, tzinfo=UTC))
+
+
+# --- What stays while a change cannot be made ---
+
+
+def both(before: Trust, after: Trust) -> list[Statement]:
+    return narrowed(wanted_statements(before, BUCKET), wanted_statements(after, BUCKET))
+
+
+OTHER_ROLE = "arn:aws:iam::111122223333:role/localgov-other"
+NARROW = replace(TRUST, role_patterns=("localgov-run",), prefixes=("ssda903",), expires="2027-03-31")
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [
+        replace(NARROW, role_patterns=("localgov-*",)),
+        replace(NARROW, role_patterns=("localgov-run", "localgov-other")),
+        replace(NARROW, prefixes=()),
+        replace(NARROW, prefixes=("ssda903", "cin")),
+        replace(NARROW, expires=None),
+        replace(NARROW, expires="2027-04-01"),
+    ],
+)
+def test_of_a_wider_and_a_narrower_trust_the_narrower_stays_whichever_was_there(wide: Trust) -> None:
+    narrow = wanted_statements(NARROW, BUCKET)
+    for found in (both(wide, NARROW), both(NARROW, wide)):
+        assert len(found) == len(narrow)
+        assert all(means_the_same(one, other) for one, other in zip(found, narrow, strict=True))
+
+
+def test_what_was_there_for_others_goes_and_what_was_not_there_does_not_come() -> None:
+    assert both(replace(NARROW, role_patterns=("localgov-other",)), NARROW) == []
+    assert both(replace(NARROW, prefixes=("ssda903",)), replace(NARROW, prefixes=("ssda90",))) == []
+    assert [each["Sid"] for each in both(replace(NARROW, access="list"), NARROW)] == ["LocalgovList"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"Effect": "Deny"}, {"Principal": {"AWS": "111122223333"}}, {"NotAction": "s3:GetObject"}, {"Action": "s3:Get?"}],
+)
+def test_a_statement_in_a_form_that_is_not_ours_does_not_stay(change: dict[str, Any]) -> None:
+    first, *rest = wanted_statements(NARROW, BUCKET)
+    assert narrowed([{**first, **change}, *rest], [first, *rest]) == rest
+
+
+def test_a_lock_that_somebody_took_off_is_put_back() -> None:
+    wanted = wanted_statements(NARROW, BUCKET)
+    broken = [{**each, "Condition": {"DateLessThan": each["Condition"]["DateLessThan"]}} for each in wanted]
+    found = narrowed(broken, wanted)
+    assert all(means_the_same(one, other) for one, other in zip(found, wanted, strict=True))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ruff: noqa: ANN401  results of a module are what JSON holds
+"""What is open and what is closed after a task that AWS has refused something, or whose bucket has changed its key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.localgov.platform.plugins.modules import cross_account_trust as module
+
+from tests.unit.plugins.modules.answering_aws import ADMINISTRATORS, Aws
+
+Run = Callable[..., dict[str, Any]]
+CAMDEN, HUB = "arn:aws:iam::012345670123:role/localgov-run", "arn:aws:iam::200000000001:role/localgov-run"
+GRANT = {
+    "access": "read",
+    "organisation_id": "o-a1b2c3d4e5",
+    "organisational_unit_paths": ["o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*"],
+    "role_arns": [HUB],
+}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
+    aws = Aws(encrypts_by="k0", keys={"k0": [ADMINISTRATORS], "k1": [ADMINISTRATORS]})
+    monkeypatch.setattr(module.AnsibleAWSModule, "client", lambda self, service, **more: aws.client(service, **more))
+    return aws
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The module's result for a bucket, or what else *arguments* name."""
+
+    def run(**arguments: Any) -> dict[str, Any]:
+        task = {"resource": "shared", "resource_type": "s3_bucket", "region": "eu-west-2", **arguments}
+        with patch_module_args(task), pytest.raises(SystemExit):
+            module.main()
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+def sids(statements: list[dict[str, Any]]) -> list[str]:
+    return [statement["Sid"].replace(statement["Sid"][11:-7], "...") for statement in statements]
+
+
+def conditions(statements: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
+    found = [statement["Condition"] for statement in statements]
+    return [(each["ArnLike"]["aws:PrincipalArn"], each.get("DateLessThan")) for each in found]
+
+
+@pytest.mark.parametrize("refused", ["GetBucketPolicy", "DeleteBucketPolicy"])
+def test_a_bucket_that_cannot_be_closed_leaves_no_key_open(aws: Aws, run: Run, refused: str) -> None:
+    run(**GRANT)
+    assert len(aws.keys["k0"]) == 2
+    aws.denied = {refused, "GetKeyPolicy k1"}
+    failed = run(state="absent")
+    assert f"needs s3:{refused}" in failed["msg"]
+    assert aws.keys["k0"] == [ADMINISTRATORS]
+
+
+@pytest.mark.parametrize("refused", ["GetKeyPolicy", "PutKeyPolicy"])
+def test_trouble_with_a_key_keeps_nobody_in_the_bucket_who_is_no_longer_let_in(
+    aws: Aws, run: Run, refused: str
+) -> None:
+    run(**{**GRANT, "role_arns": [HUB, CAMDEN]})
+    aws.denied = {refused}
+    failed = run(**GRANT, expires="2999-01-01")
+    assert f"needs kms:{refused}" in failed["msg"]
+    end = {"aws:CurrentTime": "2999-01-01T00:00:00Z"}
+    assert conditions(aws.bucket) == [(HUB, end), (HUB, end)]
+
+
+def test_trouble_with_a_key_lets_nobody_into_the_bucket_who_was_not(aws: Aws, run: Run) -> None:
+    run(**GRANT, expires="2999-01-01")
+    before = aws.bucket
+    aws.denied = {"PutKeyPolicy"}
+    assert run(**{**GRANT, "role_arns": [HUB, CAMDEN]})["failed"] is True
+    assert aws.bucket == before
+    assert run(**{**GRANT, "role_arns": [CAMDEN]})["failed"] is True
+    assert aws.bucket == []
+
+
+def test_check_mode_closes_nothing_in_trouble(aws: Aws, run: Run) -> None:
+    run(**{**GRANT, "role_arns": [HUB, CAMDEN]})
+    bucket, keys = aws.bucket, dict(aws.keys)
+    aws.denied = {"GetKeyPolicy"}
+    assert run(**GRANT, _ansible_check_mode=True)["failed"] is True
+    aws.denied = {"GetBucketPolicy"}
+    assert run(state="absent", _ansible_check_mode=True)["failed"] is True
+    assert (aws.bucket, aws.keys) == (bucket, keys)
