@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -155,21 +155,52 @@ _KEY_OF_AWS = (
 )
 
 
-def keys_with(client: Client, bucket: Resource, sid: str) -> tuple[list[Resource], list[str]]:
-    """The keys of *bucket*'s account and region whose policies hold *sid*, and the ARNs of those not to be read."""
-    found: list[Resource] = []
-    unseen: list[str] = []
+@dataclass
+class KeysOfBucket:
+    """The keys that are `open` for a bucket, those `noted` as once opened, and the ARNs of those not to be looked at."""
+
+    open: list[Resource] = field(default_factory=list)
+    noted: list[Resource] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+def keys_with(client: Client, bucket: Resource, sid: str, *, look_for_notes: bool = False) -> KeysOfBucket:
+    """The keys of *bucket*'s account and region whose policies hold *sid*, or whose tags do."""
+    found = KeysOfBucket()
     for key in _keys_of_account(client, bucket):
         try:
-            text = store_of(client, key).read() or ""
+            if f'"{sid}' in (store_of(client, key).read() or ""):
+                found.open.append(key)
+            if look_for_notes and is_noted(client, key, sid):
+                found.noted.append(key)
         except ResourceMissingError:
             continue
         except is_ansible_aws_error_code(_DENIED):
-            unseen.append(key.arn)
-            continue
-        if f'"{sid}' in text:
-            found.append(key)
-    return found, unseen
+            found.unseen.append(key.arn)
+    return found
+
+
+def is_noted(client: Client, key: Resource, sid: str) -> bool:
+    """Whether *key* says itself that it was opened under *sid*, which its policy no longer says once it is closed."""
+    marker: dict[str, str] = {}
+    while True:
+        call = partial(client.list_resource_tags, aws_retry=True, KeyId=key.arn, **marker)
+        page = attempt("list the tags of", key, "kms:ListResourceTags", call)
+        if any(tag["TagKey"] == sid for tag in page["Tags"]):
+            return True
+        if not page.get("Truncated"):
+            return False
+        marker = {"Marker": str(page["NextMarker"])}
+
+
+def note(client: Client, key: Resource, sid: str, bucket: Resource) -> None:
+    """Leave on *key* that it is opened under *sid*."""
+    tags = [{"TagKey": sid, "TagValue": bucket.name}]
+    call = partial(client.tag_resource, aws_retry=True, KeyId=key.arn, Tags=tags)
+    try:
+        attempt("tag", key, "kms:TagResource", call)
+    except is_ansible_aws_error_code("KMSInvalidStateException"):
+        return  # about to be deleted, and then nothing is left to be opened by it
 
 
 def _keys_of_account(client: Client, bucket: Resource) -> Iterator[Resource]:

@@ -114,11 +114,13 @@ options:
         statements in the key's policy. Their Sids begin with O(sid) and a mark of the bucket, as several buckets may
         encrypt by one key. They hold for this bucket only.
       - A bucket that changes its key keeps objects that only the former key opens. So every key of the account that was
-        opened for this bucket is kept in step, and with O(state=absent) closed, after the bucket.
+        opened for this bucket is kept in step, and with O(state=absent) closed, after the bucket. When a key is opened,
+        it gets a tag, whose name is what the Sids begin with and whose value is the name of the bucket. The tag stays
+        when the key is closed, and by it V(present) finds and opens the key again.
       - Trouble with the bucket's policy does not keep the keys open, nor does trouble with a key keep in the bucket's
         policy whom, or until when, the task no longer lets in. The task fails all the same.
-      - It needs permission to see the bucket's encryption and the policies of the account's keys in the region, and to
-        change the policy of a key that the bucket uses.
+      - It needs permission to see the bucket's encryption and the policies and tags of the account's keys in the
+        region, and to change the policy and tags of a key that the bucket uses.
     type: bool
     default: true
   revoke_sessions:
@@ -149,14 +151,14 @@ notes:
   - Permissions that the task's identity needs, each for its kind of resource only - C(s3:GetBucketPolicy),
     C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetEncryptionConfiguration); C(ecr:GetRepositoryPolicy),
     C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets, C(kms:DescribeKey),
-    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys); C(secretsmanager:GetResourcePolicy),
-    C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret);
-    C(sns:GetTopicAttributes), C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl),
-    C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for
-    O(revoke_sessions) C(iam:PutRolePolicy).
-  - A key is opened when the bucket encrypts by it while this module grants. Objects whose key was named one by one when
-    they were written, or that are encrypted by a key from before the first grant, need a task for that key, with
-    O(access=decrypt).
+    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys), C(kms:ListResourceTags), C(kms:TagResource);
+    C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy),
+    C(secretsmanager:DescribeSecret); C(sns:GetTopicAttributes), C(sns:SetTopicAttributes),
+    C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl), C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes);
+    C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for O(revoke_sessions) C(iam:PutRolePolicy).
+  - A key is opened when the bucket encrypts by it while this module grants, or did at an earlier grant. Objects whose
+    key was named one by one when they were written, or that are encrypted by a key from before the first grant, need a
+    task for that key, with O(access=decrypt).
   - A secret is read from other accounts only if it is encrypted with a KMS key of its account's own, since the key that
     AWS keeps lets no other account in; such a secret is refused. The key needs a task of its own, with
     O(access=decrypt).
@@ -331,13 +333,16 @@ def _present(module: AnsibleAWSModule) -> dict[str, Any]:
     _refuse_unreadable_secret(module, resource, trust)
     wanted = trusts.wanted_statements(trust, resource)
     try:
-        tasks = [*_key_openings(module, resource, trust), _opening(module, resource, trust.sid, wanted)]
+        openings, unnoted = _key_openings(module, resource, trust)
+        tasks = [*openings, _opening(module, resource, trust.sid, wanted)]
         planned = [(task, task.plan()) for task in tasks]
+        _note(module, resource, trust.sid, unnoted)
         outcomes = [_made(module, task, change) for task, change in planned]
     except (RefusedError, AnsibleAWSError):
         _narrow(module, resource, trust.sid, wanted)
         raise
-    return _result(resource, outcomes)
+    result = _result(resource, outcomes)
+    return {**result, "changed": result["changed"] or bool(unnoted)}
 
 
 def _narrow(module: AnsibleAWSModule, bucket: Resource, sid: str, wanted: list[trusts.Statement]) -> None:
@@ -409,16 +414,29 @@ def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[st
     return {"foreign_subscriptions": found}
 
 
-def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> list[Task]:
-    """Also of former keys that were opened: what is encrypted by them is shared no more and no less than the rest."""
+def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> tuple[list[Task], list[Resource]]:
+    """Also of former keys that were opened: what is encrypted by them is shared no more and no less than the rest.
+
+    Second, the keys of which it is not noted yet that they are opened.
+    """
     if not _has_keys(module, bucket):
-        return []
+        return [], []
     current = _encryption_key(module, bucket)
     if current is not None and current.obstacle and trusts.key_statements(trust, bucket, current.resource):
         raise RefusedError(f"The {bucket.label} encrypts with the {current.resource.label}, {current.obstacle}")
     sid = trusts.sid_at_key(trust.sid, bucket)
-    keys = {key.arn: key for key in [*_own(current), *_opened_keys(module, bucket, sid)]}
-    return [_opening(module, key, sid, trusts.key_statements(trust, bucket, key)) for key in keys.values()]
+    found = _opened_keys(module, bucket, sid, look_for_notes=True)
+    keys = {key.arn: key for key in [*_own(current), *found.open, *found.noted]}
+    wanted = {key.arn: trusts.key_statements(trust, bucket, key) for key in keys.values()}
+    noted = {key.arn for key in found.noted}
+    openings = [_opening(module, key, sid, wanted[key.arn]) for key in keys.values()]
+    return openings, [key for key in keys.values() if wanted[key.arn] and key.arn not in noted]
+
+
+def _note(module: AnsibleAWSModule, bucket: Resource, sid: str, keys: list[Resource]) -> None:
+    """Before they are opened: a policy forgets its key's past when it is closed, and the objects stay."""
+    for key in [] if module.check_mode else keys:
+        stores.note(_client(module, key), key, trusts.sid_at_key(sid, bucket), bucket)
 
 
 def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Outcome]:
@@ -432,7 +450,7 @@ def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[O
     with _noted(troubles):
         keys |= {key.arn: key for key in _own(_encryption_key(module, bucket))}
     with _noted(troubles):
-        keys |= {key.arn: key for key in _opened_keys(module, bucket, sid_at_key)}
+        keys |= {key.arn: key for key in _opened_keys(module, bucket, sid_at_key).open}
     for key in keys.values():
         with _noted(troubles):
             task = _closing(module, key, sid_at_key)
@@ -561,16 +579,19 @@ def _own(key: stores.EncryptionKey | None) -> list[Resource]:
     return [] if key is None or key.obstacle else [key.resource]
 
 
-def _opened_keys(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Resource]:
+def _opened_keys(
+    module: AnsibleAWSModule, bucket: Resource, sid: str, *, look_for_notes: bool = False
+) -> stores.KeysOfBucket:
     """The account's keys that were opened for the bucket, whether it still encrypts by them or not."""
-    opened, unseen = stores.keys_with(module.client("kms", retry_decorator=_retry()), bucket, sid)
-    if unseen:
+    client = module.client("kms", retry_decorator=_retry())
+    found = stores.keys_with(client, bucket, sid, look_for_notes=look_for_notes)
+    if found.unseen:
         module.warn(
             f"It was not seen whether keys of account {bucket.account} are open for the {bucket.label}: "
-            f"{', '.join(unseen)}. If the bucket ever encrypted by one of them, give this task's identity "
-            "kms:GetKeyPolicy on it, with its policy not denying it, and run this again."
+            f"{', '.join(found.unseen)}. If the bucket ever encrypted by one of them, give this task's identity "
+            "kms:GetKeyPolicy and kms:ListResourceTags on it, with its policy not denying it, and run this again."
         )
-    return opened
+    return found
 
 
 def _client(module: AnsibleAWSModule, resource: Resource) -> stores.Client:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.localgov.platform.plugins.modules import cross_account_trust as module
 
 from tests.unit.plugins.modules.answering_aws import ADMINISTRATORS, Aws
@@ -27,7 +28,7 @@ GRANT = {
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
     aws = Aws(encrypts_by="k0", keys={"k0": [ADMINISTRATORS], "k1": [ADMINISTRATORS]})
-    monkeypatch.setattr(module.AnsibleAWSModule, "client", lambda self, service, **more: aws.client(service, **more))
+    monkeypatch.setattr(AnsibleAWSModule, "client", lambda self, service, **more: aws.client(service, **more))
     return aws
 
 
@@ -94,3 +95,41 @@ def test_check_mode_closes_nothing_in_trouble(aws: Aws, run: Run) -> None:
     aws.denied = {"GetBucketPolicy"}
     assert run(state="absent", _ansible_check_mode=True)["failed"] is True
     assert (aws.bucket, aws.keys) == (bucket, keys)
+
+
+def test_a_former_key_is_opened_again_after_the_share_was_revoked(aws: Aws, run: Run) -> None:
+    """Objects that were written under it are opened by it alone."""
+    run(**GRANT)
+    aws.encrypts_by = "k1"
+    run(**GRANT)
+    opened = dict(aws.keys)
+    run(state="absent")
+    assert aws.keys == {"k0": [ADMINISTRATORS], "k1": [ADMINISTRATORS]}
+    assert run(**GRANT)["changed"] is True
+    assert aws.keys == opened
+    assert len(opened["k0"]) == len(opened["k1"]) == 2
+    assert run(**GRANT)["changed"] is False
+
+
+def test_a_key_that_is_not_opened_is_not_tagged(aws: Aws, run: Run) -> None:
+    run(**{**GRANT, "access": "list"})
+    run(**GRANT, _ansible_check_mode=True)
+    assert aws.tags == {}
+    run(**GRANT)
+    assert [*aws.tags] == ["k0"]
+    assert [*aws.tags["k0"].values()] == ["shared"]
+
+
+def test_a_key_that_was_opened_before_keys_were_tagged_is_tagged_and_that_is_a_change(aws: Aws, run: Run) -> None:
+    run(**GRANT)
+    aws.tags = {}
+    assert run(**GRANT, _ansible_check_mode=True)["changed"] is True
+    assert run(**GRANT)["changed"] is True
+    assert run(**GRANT)["changed"] is False
+
+
+def test_a_key_that_cannot_be_tagged_is_not_opened(aws: Aws, run: Run) -> None:
+    aws.denied = {"TagResource"}
+    assert "needs kms:TagResource" in run(**GRANT)["msg"]
+    assert aws.keys["k0"] == [ADMINISTRATORS]
+    assert aws.bucket == []
