@@ -157,7 +157,7 @@ _KEY_OF_AWS = (
 
 @dataclass
 class KeysOfBucket:
-    """The keys that are `open` for a bucket, those `noted` as once opened, and the ARNs of those not to be looked at."""
+    """The keys that are `open` for a bucket, those `noted` as once opened, and ARNs of those not to be looked at."""
 
     open: list[Resource] = field(default_factory=list)
     noted: list[Resource] = field(default_factory=list)
@@ -269,7 +269,7 @@ def obstacle_of_secret(client: Client, key_client: Callable[[Resource], Client],
 
 
 def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> None:
-    """End the sessions of *role* that were issued before *now*."""
+    """End the sessions of *role* that were issued before *now*, or in the minute after."""
     attempt(
         "revoke the sessions of",
         role,

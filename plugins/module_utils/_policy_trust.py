@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError, Resource
@@ -140,6 +140,8 @@ _TAKES_PREFIX = frozenset({"s3:listbucket", "s3:listbucketversions"})
 _READS_OBJECTS = frozenset({"s3:getobject", "s3:getobjectversion"})
 _WRITES_OBJECTS = frozenset({"s3:putobject"})
 _OBJECT_ACTIONS_OF_OTHER_NAMES = frozenset({"s3:abortmultipartupload", "s3:listmultipartuploadparts"})
+# IAM takes seconds to follow a change everywhere, and a session's time of issue is told by the second.
+REVOCATION_LEEWAY = timedelta(seconds=60)
 # A name is a lock by what it begins or ends with.
 _LITERAL_LENGTH = 6
 
@@ -351,13 +353,14 @@ def reads_secret(trust: Trust, secret: Resource) -> bool:
 
 
 def older_sessions_denied(now: datetime) -> dict[str, Any]:
-    """A role's own policy that ends its sessions issued before *now*; those issued later have another issue time."""
+    """A role's own policy that ends its sessions issued before *now*, and those issued while AWS spreads the closing."""
+    end = now.astimezone(UTC) + REVOCATION_LEEWAY
     statement = {
         "Sid": "DenySessionsOlderThanTheRevocation",
         "Effect": "Deny",
         "Action": "*",
         "Resource": "*",
-        "Condition": {"DateLessThan": {"aws:TokenIssueTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}},
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": end.strftime("%Y-%m-%dT%H:%M:%SZ")}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
 

@@ -125,10 +125,11 @@ options:
     default: true
   revoke_sessions:
     description:
-      - With O(state=absent), also end the sessions of the IAM role that were issued before this moment, by an inline
-        policy of the role that denies them everything, as the console's I(Revoke active sessions) does.
+      - With O(state=absent), also end the sessions of the IAM role that were issued before this moment or within a
+        minute after it, by an inline policy of the role that denies them everything, as the console's I(Revoke active
+        sessions) does. Without the minute, a session issued just before AWS has spread the change would go on.
       - It meets everybody's sessions of that role, those of the role's own account included; they have to assume it
-        anew. The policy stays, and denies nothing to sessions that are issued later.
+        anew, a minute later. The policy stays, and denies nothing to sessions that are issued later.
       - Done when trust is taken out, and not again while there is none.
     type: bool
     default: false
