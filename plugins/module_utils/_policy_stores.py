@@ -268,6 +268,20 @@ def obstacle_of_secret(client: Client, key_client: Callable[[Resource], Client],
 # --- What outlasts a revocation ---
 
 
+def has_revoked_sessions(client: Client, role: Resource, sid: str) -> bool:
+    """Whether the sessions of *role* were revoked for *sid* at any time."""
+    named = {"RoleName": role.name, "PolicyName": _revocation(sid)}
+    try:
+        attempt("read a policy of", role, "iam:GetRolePolicy", lambda: client.get_role_policy(aws_retry=True, **named))
+    except ResourceMissingError:
+        return False
+    return True
+
+
+def _revocation(sid: str) -> str:
+    return f"{sid}RevokedSessions"
+
+
 def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> None:
     """End the sessions of *role* that were issued before *now*, or in the minute after."""
     attempt(
@@ -277,7 +291,7 @@ def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> 
         lambda: client.put_role_policy(
             aws_retry=True,
             RoleName=role.name,
-            PolicyName=f"{sid}RevokedSessions",
+            PolicyName=_revocation(sid),
             PolicyDocument=json.dumps(older_sessions_denied(now)),
         ),
     )

@@ -353,7 +353,7 @@ def reads_secret(trust: Trust, secret: Resource) -> bool:
 
 
 def older_sessions_denied(now: datetime) -> dict[str, Any]:
-    """A role's own policy that ends its sessions issued before *now*, and those issued while AWS spreads the closing."""
+    """A role's own policy that ends its sessions issued before *now*, or while AWS spreads the closing."""
     end = now.astimezone(UTC) + REVOCATION_LEEWAY
     statement = {
         "Sid": "DenySessionsOlderThanTheRevocation",

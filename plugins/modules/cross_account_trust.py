@@ -130,7 +130,9 @@ options:
         sessions) does. Without the minute, a session issued just before AWS has spread the change would go on.
       - It meets everybody's sessions of that role, those of the role's own account included; they have to assume it
         anew, a minute later. The policy stays, and denies nothing to sessions that are issued later.
-      - Done when trust is taken out, and not again while there is none.
+      - Done when trust is taken out, or when there is none and the role does not have that policy, named after O(sid)
+        and C(RevokedSessions). If the policy is there from an earlier revocation, and trust that was given since was
+        taken out without this option, remove it, for else this does nothing.
     type: bool
     default: false
 attributes:
@@ -156,7 +158,8 @@ notes:
     C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy),
     C(secretsmanager:DescribeSecret); C(sns:GetTopicAttributes), C(sns:SetTopicAttributes),
     C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl), C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes);
-    C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for O(revoke_sessions) C(iam:PutRolePolicy).
+    C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for O(revoke_sessions)
+    C(iam:GetRolePolicy), C(iam:PutRolePolicy).
   - A key is opened when the bucket encrypts by it while this module grants, or did at an earlier grant. Objects whose
     key was named one by one when they were written, or that are encrypted by a key from before the first grant, need a
     task for that key, with O(access=decrypt).
@@ -377,24 +380,30 @@ def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
         with suppress(RefusedError, AnsibleAWSError):
             _keys_closed(module, resource, sid)
         raise
-    if resource.type == "iam_role" and module.params["revoke_sessions"] and outcome.change.is_needed:
-        _revoke_sessions(module, resource, sid)
-    outcomes = [outcome, *_keys_closed(module, resource, sid)]
-    return {**_result(resource, outcomes), **_foreign_subscriptions(module, resource)}
+    are_revoked = _are_sessions_revoked(module, resource, outcome.change)
+    result = _result(resource, [outcome, *_keys_closed(module, resource, sid)])
+    result["changed"] = result["changed"] or are_revoked
+    return {**result, **_foreign_subscriptions(module, resource)}
 
 
-def _revoke_sessions(module: AnsibleAWSModule, role: Resource, sid: str) -> None:
-    """After the role was closed, so that no session is issued in between."""
-    if module.check_mode:
-        return
+def _are_sessions_revoked(module: AnsibleAWSModule, role: Resource, closing: Change) -> bool:
+    """After the role was closed, so that no session is issued in between; also where an earlier run did only that."""
+    if role.type != "iam_role" or not module.params["revoke_sessions"]:
+        return False
+    client = _client(module, role)
     try:
-        stores.revoke_sessions(_client(module, role), role, sid, datetime.now(UTC))
-    except AnsibleAWSError as error:
+        if not closing.is_needed and stores.has_revoked_sessions(client, role, closing.sid):
+            return False
+        if not module.check_mode:
+            stores.revoke_sessions(client, role, closing.sid, datetime.now(UTC))
+    except (RefusedError, AnsibleAWSError) as error:
         raise RefusedError(
-            f"The {role.label} is closed to sid '{sid}', but its sessions were not revoked and go on until they end: "
-            f"{error}. Revoke them in IAM's console (the role's tab Revoke sessions): running this again finds nothing "
-            "to close, and therefore nothing to revoke."
+            f"The {role.label} is closed to sid '{closing.sid}', but its sessions were not revoked and go on until "
+            f"they end: {error}. Run this again; if the role has a policy of an earlier revocation, "
+            f"{closing.sid}RevokedSessions, remove that first, or revoke them in IAM's console (the role's tab Revoke "
+            "sessions)."
         ) from error
+    return True
 
 
 def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[str, Any]:

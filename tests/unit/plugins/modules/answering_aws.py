@@ -118,8 +118,9 @@ class Aws:
         tags |= {tag["TagKey"]: tag["TagValue"] for tag in asked["Tags"]}
 
     def GetRole(self, asked: dict[str, Any]) -> Any:
-        trust = {"Version": "2012-10-17", "Statement": self.role}
-        return {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/{asked['RoleName']}", "AssumeRolePolicyDocument": trust}}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": self.role})
+        arn = f"arn:aws:iam::{ACCOUNT}:role/{asked['RoleName']}"
+        return {"Role": {"Arn": arn, "AssumeRolePolicyDocument": trust}}
 
     def UpdateAssumeRolePolicy(self, asked: dict[str, Any]) -> Any:
         self.role = json.loads(asked["PolicyDocument"])["Statement"]
@@ -127,7 +128,7 @@ class Aws:
     def GetRolePolicy(self, asked: dict[str, Any]) -> Any:
         if asked["PolicyName"] not in self.role_policies:
             raise _AnsweredError("NoSuchEntity")
-        return {"PolicyDocument": self.role_policies[asked["PolicyName"]]}
+        return {"PolicyDocument": json.dumps(self.role_policies[asked["PolicyName"]])}
 
     def PutRolePolicy(self, asked: dict[str, Any]) -> Any:
         self.role_policies[asked["PolicyName"]] = json.loads(asked["PolicyDocument"])

@@ -133,3 +133,30 @@ def test_a_key_that_cannot_be_tagged_is_not_opened(aws: Aws, run: Run) -> None:
     assert "needs kms:TagResource" in run(**GRANT)["msg"]
     assert aws.keys["k0"] == [ADMINISTRATORS]
     assert aws.bucket == []
+
+
+ROLE = {"resource": "partner", "resource_type": "iam_role", "state": "absent"}
+
+
+def test_sessions_are_revoked_though_the_role_was_closed_before(aws: Aws, run: Run) -> None:
+    run(**{**GRANT, **ROLE, "state": "present", "access": "assume"})
+    run(**ROLE)
+    assert aws.role_policies == {}
+    assert run(**ROLE, revoke_sessions=True, _ansible_check_mode=True)["changed"] is True
+    assert aws.role_policies == {}
+    assert run(**ROLE, revoke_sessions=True)["changed"] is True
+    assert [*aws.role_policies] == ["LocalgovRevokedSessions"]
+    before = dict(aws.role_policies)
+    assert run(**ROLE, revoke_sessions=True)["changed"] is False
+    assert aws.role_policies == before
+
+
+def test_sessions_that_were_not_revoked_are_revoked_by_running_it_again(aws: Aws, run: Run) -> None:
+    run(**{**GRANT, **ROLE, "state": "present", "access": "assume"})
+    aws.denied = {"PutRolePolicy"}
+    failed = run(**ROLE, revoke_sessions=True)
+    assert "its sessions were not revoked" in failed["msg"]
+    assert "needs iam:PutRolePolicy" in failed["msg"]
+    aws.denied = set()
+    run(**ROLE, revoke_sessions=True)
+    assert [*aws.role_policies] == ["LocalgovRevokedSessions"]
