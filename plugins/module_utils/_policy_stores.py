@@ -180,6 +180,14 @@ def keys_with(client: Client, bucket: Resource, sid: str, *, look_for_notes: boo
     return found
 
 
+def region_of(client: Client, bucket: Resource) -> str:
+    where = _bucket_and_owner(bucket)
+    call = partial(client.get_bucket_location, aws_retry=True, **where)
+    name = attempt("find the region of", bucket, "s3:GetBucketLocation", call).get("LocationConstraint")
+    # As S3 has named its oldest two regions.
+    return {"": "us-east-1", "EU": "eu-west-1"}.get(str(name or ""), str(name))
+
+
 def is_noted(client: Client, key: Resource, sid: str) -> bool:
     """Whether *key* says itself that it was opened under *sid*, which its policy no longer says once it is closed."""
     marker: dict[str, str] = {}

@@ -152,13 +152,13 @@ notes:
     S3's own Block Public Access weighs them, and lets the statements pass.
   - The role of another account needs a policy of its own that allows the same actions.
   - Permissions that the task's identity needs, each for its kind of resource only - C(s3:GetBucketPolicy),
-    C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetEncryptionConfiguration); C(ecr:GetRepositoryPolicy),
-    C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets, C(kms:DescribeKey),
-    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys), C(kms:ListResourceTags), C(kms:TagResource);
-    C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy),
-    C(secretsmanager:DescribeSecret); C(sns:GetTopicAttributes), C(sns:SetTopicAttributes),
-    C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl), C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes);
-    C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for O(revoke_sessions)
+    C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetBucketLocation), C(s3:GetEncryptionConfiguration);
+    C(ecr:GetRepositoryPolicy), C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets,
+    C(kms:DescribeKey), C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys), C(kms:ListResourceTags),
+    C(kms:TagResource); C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy),
+    C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret); C(sns:GetTopicAttributes),
+    C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl), C(sqs:GetQueueAttributes),
+    C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for O(revoke_sessions)
     C(iam:GetRolePolicy), C(iam:PutRolePolicy).
   - A key is opened when the bucket encrypts by it while this module grants, or did at an earlier grant. Objects whose
     key was named one by one when they were written, or that are encrypted by a key from before the first grant, need a
@@ -235,6 +235,13 @@ foreign_subscriptions:
   returned: when the resource is an SNS topic that is there, and O(state=absent)
   type: list
   elements: dict
+unseen_keys:
+  description:
+    - ARNs of keys of the account that could not be looked at, so that it is not known whether they are open for the
+      bucket. One that ends in C(/*) means all keys of the bucket's region, where the task is of another one.
+  returned: always
+  type: list
+  elements: str
 encryption_keys:
   description:
     - The same of the key by which the bucket encrypts, and of former keys that are or were open for it.
@@ -257,6 +264,7 @@ encryption_keys:
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -337,16 +345,16 @@ def _present(module: AnsibleAWSModule) -> dict[str, Any]:
     _refuse_unreadable_secret(module, resource, trust)
     wanted = trusts.wanted_statements(trust, resource)
     try:
-        openings, unnoted = _key_openings(module, resource, trust)
-        tasks = [*openings, _opening(module, resource, trust.sid, wanted)]
+        keys = _key_openings(module, resource, trust)
+        tasks = [*keys.openings, _opening(module, resource, trust.sid, wanted)]
         planned = [(task, task.plan()) for task in tasks]
-        _note(module, resource, trust.sid, unnoted)
+        _note(module, resource, trust.sid, keys.unnoted)
         outcomes = [_made(module, task, change) for task, change in planned]
     except (RefusedError, AnsibleAWSError):
         _narrow(module, resource, trust.sid, wanted)
         raise
-    result = _result(resource, outcomes)
-    return {**result, "changed": result["changed"] or bool(unnoted)}
+    result = _result(resource, outcomes, keys.unseen)
+    return {**result, "changed": result["changed"] or bool(keys.unnoted)}
 
 
 def _narrow(module: AnsibleAWSModule, bucket: Resource, sid: str, wanted: list[trusts.Statement]) -> None:
@@ -374,14 +382,15 @@ def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
         outcome = _made(module, task, task.plan())
     except stores.ResourceMissingError:
         # Keys may still be open for a bucket that is gone.
-        return _result(resource, _keys_closed(module, resource, sid))
+        return _result(resource, *_keys_closed(module, resource, sid))
     except (RefusedError, AnsibleAWSError):
         # A bucket that cannot be closed leaves its keys to shut out whoever should be.
         with suppress(RefusedError, AnsibleAWSError):
             _keys_closed(module, resource, sid)
         raise
     are_revoked = _are_sessions_revoked(module, resource, outcome.change)
-    result = _result(resource, [outcome, *_keys_closed(module, resource, sid)])
+    closed_keys, unseen = _keys_closed(module, resource, sid)
+    result = _result(resource, [outcome, *closed_keys], unseen)
     result["changed"] = result["changed"] or are_revoked
     return {**result, **_foreign_subscriptions(module, resource)}
 
@@ -424,13 +433,19 @@ def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[st
     return {"foreign_subscriptions": found}
 
 
-def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> tuple[list[Task], list[Resource]]:
-    """Also of former keys that were opened: what is encrypted by them is shared no more and no less than the rest.
+@dataclass(frozen=True)
+class _KeyOpenings:
+    """What is done to keys, those that do not carry a note of it yet, and the ARNs of those not to be looked at."""
 
-    Second, the keys of which it is not noted yet that they are opened.
-    """
+    openings: list[Task] = field(default_factory=list)
+    unnoted: list[Resource] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> _KeyOpenings:
+    """Also of former keys that were opened: what is encrypted by them is shared no more and no less than the rest."""
     if not _has_keys(module, bucket):
-        return [], []
+        return _KeyOpenings()
     current = _encryption_key(module, bucket)
     if current is not None and current.obstacle and trusts.key_statements(trust, bucket, current.resource):
         raise RefusedError(f"The {bucket.label} encrypts with the {current.resource.label}, {current.obstacle}")
@@ -440,7 +455,8 @@ def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trus
     wanted = {key.arn: trusts.key_statements(trust, bucket, key) for key in keys.values()}
     noted = {key.arn for key in found.noted}
     openings = [_opening(module, key, sid, wanted[key.arn]) for key in keys.values()]
-    return openings, [key for key in keys.values() if wanted[key.arn] and key.arn not in noted]
+    unnoted = [key for key in keys.values() if wanted[key.arn] and key.arn not in noted]
+    return _KeyOpenings(openings, unnoted, found.unseen)
 
 
 def _note(module: AnsibleAWSModule, bucket: Resource, sid: str, keys: list[Resource]) -> None:
@@ -449,18 +465,24 @@ def _note(module: AnsibleAWSModule, bucket: Resource, sid: str, keys: list[Resou
         stores.note(_client(module, key), key, trusts.sid_at_key(sid, bucket), bucket)
 
 
-def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Outcome]:
-    """The bucket's key and all former ones that were opened; trouble with one does not keep another open."""
+def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> tuple[list[Outcome], list[str]]:
+    """The bucket's key and all former ones that were opened; trouble with one does not keep another open.
+
+    Second, the ARNs of keys that could not be looked at.
+    """
     if not _has_keys(module, bucket):
-        return []
+        return [], []
     sid_at_key = trusts.sid_at_key(sid, bucket)
     keys: dict[str, Resource] = {}
     outcomes: list[Outcome] = []
     troubles: list[str] = []
+    unseen: list[str] = []
     with _noted(troubles):
         keys |= {key.arn: key for key in _own(_encryption_key(module, bucket))}
     with _noted(troubles):
-        keys |= {key.arn: key for key in _opened_keys(module, bucket, sid_at_key).open}
+        found = _opened_keys(module, bucket, sid_at_key)
+        keys |= {key.arn: key for key in found.open}
+        unseen += found.unseen
     for key in keys.values():
         with _noted(troubles):
             task = _closing(module, key, sid_at_key)
@@ -470,7 +492,7 @@ def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[O
             f"The {bucket.label} is closed to sid '{sid}', so nobody reads it by that. But not every key by which it "
             f"encrypts, or did, was looked through: {' '.join(troubles)}"
         )
-    return outcomes
+    return outcomes, unseen
 
 
 @contextmanager
@@ -503,7 +525,7 @@ def _made(module: AnsibleAWSModule, task: Task, planned: Change) -> Outcome:
     return outcome
 
 
-def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
+def _result(resource: Resource, outcomes: list[Outcome], unseen_keys: list[str]) -> dict[str, Any]:
     """The module's return value; without an outcome there is no such resource."""
     result: dict[str, Any] = {
         "changed": any(outcome.change.is_needed for outcome in outcomes),
@@ -511,6 +533,7 @@ def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
         "policy": {},
         "statements": [],
         "encryption_keys": [],
+        "unseen_keys": unseen_keys,
         "diff": [_difference(outcome) for outcome in outcomes],
     }
     for outcome in outcomes:
@@ -601,7 +624,26 @@ def _opened_keys(
             f"{', '.join(found.unseen)}. If the bucket ever encrypted by one of them, give this task's identity "
             "kms:GetKeyPolicy and kms:ListResourceTags on it, with its policy not denying it, and run this again."
         )
+    found.unseen += _keys_elsewhere(module, bucket, str(client.meta.region_name))
     return found
+
+
+def _keys_elsewhere(module: AnsibleAWSModule, bucket: Resource, region: str) -> list[str]:
+    """The keys of the bucket's region, where that is not the task's. A key encrypts in its own region only."""
+    try:
+        its_own = stores.region_of(_client(module, bucket), bucket)
+    except stores.ResourceMissingError:
+        return []
+    except AnsibleAWSError as error:
+        module.warn(f"It was not seen that the {bucket.label} is in {region}, where its keys were looked for: {error}.")
+        return []
+    if its_own == region:
+        return []
+    module.warn(
+        f"The {bucket.label} is in {its_own}, and so are the keys that it encrypts by, but this task looked for them "
+        f"in {region}. Run it with region: {its_own}."
+    )
+    return [f"arn:{bucket.partition}:kms:{its_own}:{bucket.account}:key/*"]
 
 
 def _client(module: AnsibleAWSModule, resource: Resource) -> stores.Client:

@@ -35,15 +35,21 @@ class Aws:
     """What is there, by name; `denied` are operations that are refused, on everything or on `Operation name`."""
 
     bucket: list[dict[str, Any]] = field(default_factory=list)
-    region: str = "eu-west-2"
+    region: str | None = "eu-west-2"
     encrypts_by: str | None = None
     keys: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     role: list[dict[str, Any]] = field(default_factory=list)
     role_policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str, **_: Any) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._connected(service)
+        return self._clients[service]
+
+    def _connected(self, service: str) -> Any:
         connect: Any = boto3.client
         client = connect(
             service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
@@ -56,9 +62,11 @@ class Aws:
 
         def answer(model: Any, **_: Any) -> Any:
             try:
-                return SimpleNamespace(status_code=200, headers={}), self._answer(model.name, asked)
+                return SimpleNamespace(status_code=200, headers={}, raw=None), self._answer(model.name, asked)
             except _AnsweredError as error:
-                return SimpleNamespace(status_code=400, headers={}), {"Error": {"Code": str(error), "Message": "no"}}
+                return SimpleNamespace(status_code=400, headers={}, raw=None), {
+                    "Error": {"Code": str(error), "Message": "no"}
+                }
 
         client.meta.events.register_first("before-parameter-build.*.*", remember)
         client.meta.events.register_first("before-call.*.*", answer)

@@ -13,7 +13,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.localgov.platform.plugins.modules import cross_account_trust as module
 
-from tests.unit.plugins.modules.answering_aws import ADMINISTRATORS, Aws
+from tests.unit.plugins.modules.answering_aws import ADMINISTRATORS, Aws, key_arn
 
 Run = Callable[..., dict[str, Any]]
 CAMDEN, HUB = "arn:aws:iam::012345670123:role/localgov-run", "arn:aws:iam::200000000001:role/localgov-run"
@@ -160,3 +160,22 @@ def test_sessions_that_were_not_revoked_are_revoked_by_running_it_again(aws: Aws
     aws.denied = set()
     run(**ROLE, revoke_sessions=True)
     assert [*aws.role_policies] == ["LocalgovRevokedSessions"]
+
+
+def test_keys_that_cannot_be_looked_at_are_returned(aws: Aws, run: Run) -> None:
+    aws.denied = {"GetKeyPolicy k1"}
+    for state in ("present", "absent"):
+        assert run(**GRANT, state=state)["unseen_keys"] == [key_arn("k1")]
+    aws.denied = {"ListResourceTags k1"}
+    assert run(**GRANT)["unseen_keys"] == [key_arn("k1")]
+    assert run(state="absent")["unseen_keys"] == []
+
+
+@pytest.mark.parametrize(("name", "region"), [("eu-west-1", "eu-west-1"), ("EU", "eu-west-1"), (None, "us-east-1")])
+def test_keys_are_looked_for_in_the_bucket_s_region_or_said_not_to_be(
+    aws: Aws, run: Run, name: str | None, region: str
+) -> None:
+    aws.region = name
+    result = run(**GRANT)
+    assert result["unseen_keys"] == [f"arn:aws:kms:{region}:012345670123:key/*"]
+    assert any(f"Run it with region: {region}" in str(warning) for warning in result["warnings"])
