@@ -34,6 +34,7 @@ def key(*statements: dict[str, Any]) -> dict[str, Any]:
 
 
 OWN = for_bucket("shared", "OrganisationPipelineForabcDecrypt")
+OTHER = for_bucket("other", "OrganisationPipelineForabdDecrypt")
 READ = grant("OrganisationPipelineRead")
 
 
@@ -65,7 +66,11 @@ def play(name: str, key_of_bucket: dict[str, Any], unseen: list[str]) -> dict[st
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("proof")
-    plays = [play("all keys seen", key(OWN), []), play("a key unseen", key(OWN), [UNSEEN])]
+    plays = [
+        play("all keys seen", key(OWN), []),
+        play("a key unseen", key(OWN), [UNSEEN]),
+        play("two buckets", key(OWN, OTHER), []),
+    ]
     (folder / "playbook.yml").write_text(yaml.safe_dump(plays))
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "playbook.yml"],
@@ -88,3 +93,7 @@ def test_keys_that_were_looked_at_are_part_of_the_proof(said: dict[str, str]) ->
 def test_a_key_that_was_not_looked_at_is_named_and_nothing_is_said_of_keys(said: dict[str, str]) -> None:
     assert "of its keys" not in said["a key unseen"]
     assert f"Keys not looked at: {UNSEEN}." in said["a key unseen"]
+
+
+def test_what_a_key_opens_of_another_bucket_is_not_a_matter_of_this_one(said: dict[str, str]) -> None:
+    assert said["two buckets"] == said["all keys seen"]
