@@ -275,6 +275,8 @@ def obstacle_of_secret(client: Client, key_client: Callable[[Resource], Client],
 
 # --- What outlasts a revocation ---
 
+PENDING = "PendingConfirmation"
+
 
 def has_revoked_sessions(client: Client, role: Resource, sid: str) -> bool:
     """Whether the sessions of *role* were revoked for *sid* at any time."""
@@ -306,7 +308,7 @@ def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> 
 
 
 def foreign_subscriptions(client: Client, topic: Resource) -> list[dict[str, str]]:
-    """Subscriptions of other accounts to *topic*."""
+    """Subscriptions of other accounts to *topic*. One that is not confirmed yet has `PENDING` in place of an ARN."""
     found: list[dict[str, str]] = []
     token: dict[str, str] = {}
     while True:
@@ -320,7 +322,7 @@ def foreign_subscriptions(client: Client, topic: Resource) -> list[dict[str, str
                 "endpoint": str(each["Endpoint"]),
             }
             for each in page["Subscriptions"]
-            if each["Owner"] != topic.account
+            if each["Owner"] != topic.account and each["SubscriptionArn"] != "Deleted"
         ]
         if not page.get("NextToken"):
             return found

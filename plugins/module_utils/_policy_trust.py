@@ -136,6 +136,11 @@ SHAREABLE: dict[str, tuple[str, ...]] = {
     ),
     "iam_role": ("sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"),
 }
+# Reading a topic is subscribing to it.
+_OUTLASTING = {
+    "sns_topic": " Of these sns:Subscribe does keep one, the subscription. It is listed when you revoke, and you end "
+    "it with sns:Unsubscribe."
+}
 _TAKES_PREFIX = frozenset({"s3:listbucket", "s3:listbucketversions"})
 _READS_OBJECTS = frozenset({"s3:getobject", "s3:getobjectversion"})
 _WRITES_OBJECTS = frozenset({"s3:putobject"})
@@ -441,7 +446,7 @@ def _check_action(action: str, resource: Resource) -> None:
         raise RefusedError(
             f"actions: '{action}' is not shared. By others than those that read or write contents, the trusted roles "
             f"could let themselves in again after you revoke, or keep a way in that no policy shows. For the "
-            f"{resource.label} there are {', '.join(shareable)}."
+            f"{resource.label} there are {', '.join(shareable)}.{_OUTLASTING.get(resource.type, '')}"
         )
 
 

@@ -19,8 +19,9 @@ description:
     account.
   - Buckets, keys, secrets, queues, and topics that others publish to ask their policy at each request, so sessions that
     exist already are refused from their next request on. Three things go on - sessions of an IAM role that were issued
-    before, until they end, unless O(revoke_sessions=true); subscriptions to a topic that were confirmed before, which
-    the result lists; and downloads of image layers by links that a repository has handed out, for up to an hour.
+    before, until they end, unless O(revoke_sessions=true); subscriptions to a topic that were made before, which the
+    result lists, also where they are confirmed only afterwards; and downloads of image layers by links that a
+    repository has handed out, for up to an hour.
 options:
   resource:
     description: The ARN of the resource, or its name together with O(resource_type).
@@ -231,7 +232,8 @@ foreign_subscriptions:
   description:
     - Subscriptions of other accounts to the topic, which go on after O(state=absent). To end one, use
       C(sns:Unsubscribe) with its ARN.
-    - Each with C(subscription_arn), C(owner), C(protocol) and C(endpoint).
+    - Each with C(subscription_arn), C(owner), C(protocol) and C(endpoint). In place of an ARN stands
+      C(PendingConfirmation) where it is not confirmed yet, which it may still be until its token expires.
   returned: when the resource is an SNS topic that is there, and O(state=absent)
   type: list
   elements: dict
@@ -424,11 +426,18 @@ def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[st
     except AnsibleAWSError as error:
         module.warn(f"It was not seen whether other accounts stay subscribed to the {topic.label}: {error}.")
         return {"foreign_subscriptions": []}
-    if found:
-        names = ", ".join(f"{each['endpoint']} of account {each['owner']}" for each in found)
+    confirmed = [each for each in found if each["subscription_arn"] != stores.PENDING]
+    pending = [each for each in found if each["subscription_arn"] == stores.PENDING]
+    if confirmed:
         module.warn(
-            f"Revoking ends no subscription: the {topic.label} still delivers to {names}. End those that should not be "
-            "with sns:Unsubscribe."
+            f"Revoking ends no subscription: the {topic.label} still delivers to {_subscribers(confirmed)}. End those "
+            "that should not be with sns:Unsubscribe."
+        )
+    if pending:
+        module.warn(
+            f"Subscriptions to the {topic.label} await their confirmation: {_subscribers(pending)}. Whoever holds the "
+            "token that SNS has sent may confirm them still, until it expires after some days. Look again then, by "
+            "running this once more."
         )
     return {"foreign_subscriptions": found}
 
@@ -440,6 +449,10 @@ class _KeyOpenings:
     openings: list[Task] = field(default_factory=list)
     unnoted: list[Resource] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
+
+
+def _subscribers(subscriptions: list[dict[str, str]]) -> str:
+    return ", ".join(f"{each['endpoint']} of account {each['owner']}" for each in subscriptions)
 
 
 def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> _KeyOpenings:

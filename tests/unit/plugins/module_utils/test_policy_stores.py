@@ -341,13 +341,13 @@ def test_a_secret_under_a_key_of_another_account_is_a_matter_of_that_account() -
 # --- Subscriptions ---
 
 
-def test_subscriptions_of_other_accounts_are_found_on_all_pages() -> None:
+def test_subscriptions_of_other_accounts_are_found_on_all_pages_but_for_deleted_ones() -> None:
     sns, answers = stubbed("sns")
 
-    def subscription(owner: str) -> dict[str, str]:
+    def subscription(owner: str, arn: str = f"{REFERENCES['sns'][0]}:1") -> dict[str, str]:
         topic = REFERENCES["sns"][0]
         return {
-            "SubscriptionArn": f"{topic}:1",
+            "SubscriptionArn": arn,
             "Owner": owner,
             "Protocol": "sqs",
             "Endpoint": f"arn:aws:sqs:eu-west-2:{owner}:queue",
@@ -357,13 +357,13 @@ def test_subscriptions_of_other_accounts_are_found_on_all_pages() -> None:
     topic = {"TopicArn": REFERENCES["sns"][0]}
     first = {"Subscriptions": [subscription(ACCOUNT)], "NextToken": "more"}
     answers.add_response("list_subscriptions_by_topic", first, topic)
-    second = {"Subscriptions": [subscription("999999999999")]}
+    others = [subscription("999999999999", arn) for arn in ("Deleted", "PendingConfirmation")]
+    second = {"Subscriptions": [subscription("999999999999"), *others]}
     answers.add_response("list_subscriptions_by_topic", second, {**topic, "NextToken": "more"})
-    assert foreign_subscriptions(sns, resource("sns")) == [
-        {
-            "subscription_arn": f"{REFERENCES['sns'][0]}:1",
-            "owner": "999999999999",
-            "protocol": "sqs",
-            "endpoint": "arn:aws:sqs:eu-west-2:999999999999:queue",
-        }
-    ]
+    found = {
+        "subscription_arn": f"{REFERENCES['sns'][0]}:1",
+        "owner": "999999999999",
+        "protocol": "sqs",
+        "endpoint": "arn:aws:sqs:eu-west-2:999999999999:queue",
+    }
+    assert foreign_subscriptions(sns, resource("sns")) == [found, {**found, "subscription_arn": "PendingConfirmation"}]

@@ -384,6 +384,11 @@ def test_what_would_outlive_revoking_is_refused(kind: str, action: str) -> None:
         wanted_statements(with_actions(action), resource(kind))
 
 
+def test_what_is_refused_of_a_topic_is_not_refused_on_the_ground_that_nothing_shared_outlives_revoking() -> None:
+    with pytest.raises(RefusedError, match="sns:Subscribe does keep one"):
+        wanted_statements(with_actions("sns:SetTopicAttributes"), resource("sns_topic"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_preset_lets_in_may_be_let_in_action_by_action(kind: str) -> None:
     preset = {action for purposes in PRESETS[kind].values() for actions in purposes.values() for action in actions}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # ruff: noqa: ANN401, N802  boto3's clients have no static types; methods are named as AWS's operations
-"""An AWS that holds one account's bucket, keys and role, and answers boto3's clients without a network."""
+"""An AWS that holds one account's bucket, keys, role and topic, and answers boto3's clients without a network."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Aws:
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     role: list[dict[str, Any]] = field(default_factory=list)
     role_policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    topic: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: dict[str, str] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     _clients: dict[str, Any] = field(default_factory=dict)
 
@@ -140,3 +142,17 @@ class Aws:
 
     def PutRolePolicy(self, asked: dict[str, Any]) -> Any:
         self.role_policies[asked["PolicyName"]] = json.loads(asked["PolicyDocument"])
+
+    def GetTopicAttributes(self, asked: dict[str, Any]) -> Any:
+        return {"Attributes": {"Policy": json.dumps({"Version": "2012-10-17", "Statement": self.topic})}}
+
+    def SetTopicAttributes(self, asked: dict[str, Any]) -> Any:
+        self.topic = json.loads(asked["AttributeValue"])["Statement"]
+
+    def ListSubscriptionsByTopic(self, asked: dict[str, Any]) -> Any:
+        return {
+            "Subscriptions": [
+                {"SubscriptionArn": arn, "Owner": "999999999999", "Protocol": "https", "Endpoint": endpoint}
+                for endpoint, arn in self.subscriptions.items()
+            ]
+        }

@@ -179,3 +179,17 @@ def test_keys_are_looked_for_in_the_bucket_s_region_or_said_not_to_be(
     result = run(**GRANT)
     assert result["unseen_keys"] == [f"arn:aws:kms:{region}:012345670123:key/*"]
     assert any(f"Run it with region: {region}" in str(warning) for warning in result["warnings"])
+
+
+def test_subscriptions_that_go_on_and_those_that_may_yet_begin_are_told_apart(aws: Aws, run: Run) -> None:
+    aws.subscriptions = {
+        "https://a.example": "arn:aws:sns:eu-west-2:012345670123:news:1",
+        "https://b.example": "PendingConfirmation",
+        "https://c.example": "Deleted",
+    }
+    result = run(resource="news", resource_type="sns_topic", state="absent")
+    assert [each["endpoint"] for each in result["foreign_subscriptions"]] == ["https://a.example", "https://b.example"]
+    said = " ".join(map(str, result["warnings"]))
+    assert "still delivers to https://a.example of account 999999999999. End" in said
+    assert "await their confirmation: https://b.example of account 999999999999. Whoever" in said
+    assert "c.example" not in said
