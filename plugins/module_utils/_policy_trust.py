@@ -147,6 +147,9 @@ _WRITES_OBJECTS = frozenset({"s3:putobject"})
 _OBJECT_ACTIONS_OF_OTHER_NAMES = frozenset({"s3:abortmultipartupload", "s3:listmultipartuploadparts"})
 # IAM takes seconds to follow a change everywhere, and a session's time of issue is told by the second.
 REVOCATION_LEEWAY = timedelta(seconds=60)
+# Roles of services and of IAM Identity Center, which every account has.
+_PATHS_OF_AWS = ("aws-reserved/", "aws-service-role/", "service-role/")
+_NAMES_OF_AWS = ("AWSReservedSSO_", "AWSServiceRoleFor")
 # A name is a lock by what it begins or ends with.
 _LITERAL_LENGTH = 6
 
@@ -223,12 +226,30 @@ def _check_role_pattern(pattern: str) -> None:
         )
     role = pattern.partition(":role/")[2] or pattern
     parts = re.split(r"[*?]", role)
-    if len(parts) > 1 and max(len(parts[0].lstrip("/")), len(parts[-1].rstrip("/"))) < _LITERAL_LENGTH:
+    beginning = _without_names_of_aws(parts[0].lstrip("/"))
+    if len(parts) > 1 and max(len(beginning), len(parts[-1].rstrip("/"))) < _LITERAL_LENGTH:
         raise RefusedError(
             f"role_patterns: '{pattern}' fits roles of almost any name, so it is no lock. Begin or end it with "
             f"at least {_LITERAL_LENGTH} characters that the roles have in common, as localgov-*-execution does, or "
-            "name the roles without wildcards."
+            "name the roles without wildcards. Paths and names that AWS gives to roles in every account, such as "
+            "service-role/, do not count."
         )
+
+
+def _without_names_of_aws(beginning: str) -> str:
+    """What is left of a pattern's *beginning* that not every account has roles by."""
+    for path in _PATHS_OF_AWS:
+        if path.startswith(beginning):
+            return ""
+        if beginning.startswith(path):
+            # Further down there are names of services and regions.
+            beginning = beginning.rpartition("/")[2]
+            break
+    for name in _NAMES_OF_AWS:
+        if name.startswith(beginning):
+            return ""
+        beginning = beginning.removeprefix(name)
+    return beginning
 
 
 def _check_role_arn(arn: str) -> None:

@@ -88,7 +88,8 @@ options:
       - Names of roles, with wildcards, such as V(localgov-*-execution). Roles of such a name are let in from every
         account of the unit, the resource's own included.
       - A pattern with wildcards begins or ends with at least six characters without any; else it would fit roles that
-        nobody thought of.
+        nobody thought of. Paths and names that AWS gives to roles in every account do not count, such as
+        C(service-role/) and C(aws-reserved/).
       - With an account, as in V(arn:aws:iam::111122223333:role/localgov-*), only those of that account.
       - This or O(role_arns) is needed unless O(state=absent).
     type: list

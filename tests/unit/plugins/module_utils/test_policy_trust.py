@@ -154,6 +154,19 @@ def test_only_one_organisation_is_taken(organisation: str) -> None:
         "/////////*",
         "arn:aws:iam::*:role/*",
         "arn:aws:iam::111122223333:role/**",
+        "service-role/*",
+        "service-*",
+        "/aws-service-role/*",
+        "aws-service-role/ecs.amazonaws.com/*",
+        "aws-service-role/*/AWSServiceRoleFor*",
+        "aws-service-role/ecs.amazonaws.com/AWSServiceRoleFor*",
+        "aws-reserved/*",
+        "aws-reser*",
+        "aws-reserved/sso.amazonaws.com/*",
+        "aws-reserved/sso.amazonaws.com/eu-west-2/AWSReservedSSO_*",
+        "aws-reserved/sso.amazonaws.com/eu-west-2/AWSReservedSSO_Ad*",
+        "AWSReserved*",
+        "arn:aws:iam::111122223333:role/service-role/*",
     ],
 )
 def test_a_pattern_of_almost_every_role_is_no_lock(pattern: str) -> None:
@@ -162,7 +175,18 @@ def test_a_pattern_of_almost_every_role_is_no_lock(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["localgov-*", "*-execution", "run", "lg-*-execution", "arn:aws:iam::111122223333:role/teams/*"]
+    "pattern",
+    [
+        "localgov-*",
+        "*-execution",
+        "run",
+        "lg-*-execution",
+        "arn:aws:iam::111122223333:role/teams/*",
+        "service-role/localgov-*",
+        "service-role/*-localgov",
+        "services-*",
+        "aws-reserved/sso.amazonaws.com/eu-west-2/AWSReservedSSO_Pipeline_*",
+    ],
 )
 def test_a_pattern_that_begins_or_ends_with_a_name_is_a_lock(pattern: str) -> None:
     check(replace(TRUST, role_patterns=(pattern,)))
