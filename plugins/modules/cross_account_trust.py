@@ -18,10 +18,10 @@ description:
   - With O(state=absent) it takes out what it has put in. That needs no more than an identity of the resource's own
     account.
   - Buckets, keys, secrets, queues, and topics that others publish to ask their policy at each request, so sessions that
-    exist already are refused from their next request on. Three things go on - sessions of an IAM role that were issued
-    before, until they end, unless O(revoke_sessions=true); subscriptions to a topic that were made before, which the
-    result lists, also where they are confirmed only afterwards; and downloads of image layers by links that a
-    repository has handed out, for up to an hour.
+    exist already are refused too, as soon as AWS has spread the change, which takes seconds. Three things go on -
+    sessions of an IAM role that were issued before, until they end, unless O(revoke_sessions=true); subscriptions to a
+    topic that were made before, which the result lists, also where they are confirmed only afterwards; and downloads of
+    image layers by links that a repository has handed out, for up to an hour.
 options:
   resource:
     description: The ARN of the resource, or its name together with O(resource_type).
@@ -155,13 +155,13 @@ notes:
   - The role of another account needs a policy of its own that allows the same actions.
   - Permissions that the task's identity needs, each for its kind of resource only - C(s3:GetBucketPolicy),
     C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetBucketLocation), C(s3:GetEncryptionConfiguration);
-    C(ecr:GetRepositoryPolicy), C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets,
-    C(kms:DescribeKey), C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys), C(kms:ListResourceTags),
-    C(kms:TagResource); C(secretsmanager:GetResourcePolicy), C(secretsmanager:PutResourcePolicy),
-    C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret); C(sns:GetTopicAttributes),
-    C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl), C(sqs:GetQueueAttributes),
-    C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for O(revoke_sessions)
-    C(iam:GetRolePolicy), C(iam:PutRolePolicy).
+    C(ecr:GetRepositoryPolicy), C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys and buckets
+    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), for these and for secrets C(kms:DescribeKey), for buckets C(kms:ListKeys),
+    C(kms:ListResourceTags), C(kms:TagResource); C(secretsmanager:GetResourcePolicy),
+    C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret);
+    C(sns:GetTopicAttributes), C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl),
+    C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for
+    O(revoke_sessions) C(iam:GetRolePolicy), C(iam:PutRolePolicy).
   - A key is opened when the bucket encrypts by it while this module grants, or did at an earlier grant. Objects whose
     key was named one by one when they were written, or that are encrypted by a key from before the first grant, need a
     task for that key, with O(access=decrypt).
