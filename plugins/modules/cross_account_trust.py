@@ -467,9 +467,10 @@ def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trus
     found = _opened_keys(module, bucket, sid, look_for_notes=True)
     keys = {key.arn: key for key in [*_own(current), *found.open, *found.noted]}
     wanted = {key.arn: trusts.key_statements(trust, bucket, key) for key in keys.values()}
-    noted = {key.arn for key in found.noted}
+    # Where the tags are not to be seen, which is told, another tag each time would be a change each time.
+    settled = {*(key.arn for key in found.noted), *found.unseen}
     openings = [_opening(module, key, sid, wanted[key.arn]) for key in keys.values()]
-    unnoted = [key for key in keys.values() if wanted[key.arn] and key.arn not in noted]
+    unnoted = [key for key in keys.values() if wanted[key.arn] and key.arn not in settled]
     return _KeyOpenings(openings, unnoted, found.unseen)
 
 

@@ -171,6 +171,13 @@ def test_keys_that_cannot_be_looked_at_are_returned(aws: Aws, run: Run) -> None:
     assert run(state="absent")["unseen_keys"] == []
 
 
+def test_a_key_whose_tags_are_not_to_be_seen_is_not_tagged_again_each_time(aws: Aws, run: Run) -> None:
+    aws.denied = {"ListResourceTags k0"}
+    run(**GRANT)
+    again = run(**GRANT)
+    assert (again["changed"], again["unseen_keys"]) == (False, [key_arn("k0")])
+
+
 @pytest.mark.parametrize(("name", "region"), [("eu-west-1", "eu-west-1"), ("EU", "eu-west-1"), (None, "us-east-1")])
 def test_keys_are_looked_for_in_the_bucket_s_region_or_said_not_to_be(
     aws: Aws, run: Run, name: str | None, region: str
