@@ -11,8 +11,9 @@ short_description: Whom a resource's policy lets in from outside its account
 description:
   - Names every principal of every statement of a resource's policy that is not plainly the account's own and is not
     denied.
-  - It errs on the safe side. Conditions are not weighed, so C(*) counts whatever they say, as do C(NotPrincipal),
-    canonical users, federated ones, other accounts, and the bare identifiers of principals that were deleted.
+  - It errs on the safe side. Conditions are not weighed, but for O(bucket), so C(*) counts whatever they say, as do
+    C(NotPrincipal), canonical users, federated ones, other accounts, and the bare identifiers of principals that were
+    deleted.
   - Services of AWS do not count.
 positional: _input
 options:
@@ -24,6 +25,12 @@ options:
     description: The account that owns the resource.
     type: str
     required: true
+  bucket:
+    description:
+      - For the policy of a KMS key, the name of the bucket about which is asked. Statements do not count then whose
+        condition on C(kms:EncryptionContext:aws:s3:arn), by C(StringEquals) or C(StringLike), names other buckets and
+        nothing else, in full. By them nobody decrypts what this bucket holds.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -47,10 +54,12 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.localgov.platform.plugins.plugin_utils import _outside_access
 
 
-def outside_access(policy: _outside_access.Policy | str | None, account_id: str) -> list[str]:
+def outside_access(
+    policy: _outside_access.Policy | str | None, account_id: str, bucket: str | None = None
+) -> list[str]:
     """See `_outside_access`; a policy that cannot be understood becomes Ansible's own filter error."""
     try:
-        return _outside_access.outside_access(policy, account_id)
+        return _outside_access.outside_access(policy, account_id, bucket)
     except ValueError as error:
         raise AnsibleFilterError(
             f"The policy cannot be understood, so nobody knows whom it lets in: {error}."

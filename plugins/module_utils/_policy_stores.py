@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -155,21 +155,60 @@ _KEY_OF_AWS = (
 )
 
 
-def keys_with(client: Client, bucket: Resource, sid: str) -> tuple[list[Resource], list[str]]:
-    """The keys of *bucket*'s account and region whose policies hold *sid*, and the ARNs of those not to be read."""
-    found: list[Resource] = []
-    unseen: list[str] = []
+@dataclass
+class KeysOfBucket:
+    """The keys that are `open` for a bucket, those `noted` as once opened, and ARNs of those not to be looked at."""
+
+    open: list[Resource] = field(default_factory=list)
+    noted: list[Resource] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+def keys_with(client: Client, bucket: Resource, sid: str, *, look_for_notes: bool = False) -> KeysOfBucket:
+    """The keys of *bucket*'s account and region whose policies hold *sid*, or whose tags do."""
+    found = KeysOfBucket()
     for key in _keys_of_account(client, bucket):
         try:
-            text = store_of(client, key).read() or ""
+            if f'"{sid}' in (store_of(client, key).read() or ""):
+                found.open.append(key)
+            if look_for_notes and is_noted(client, key, sid):
+                found.noted.append(key)
         except ResourceMissingError:
             continue
         except is_ansible_aws_error_code(_DENIED):
-            unseen.append(key.arn)
-            continue
-        if f'"{sid}' in text:
-            found.append(key)
-    return found, unseen
+            found.unseen.append(key.arn)
+    return found
+
+
+def region_of(client: Client, bucket: Resource) -> str:
+    where = _bucket_and_owner(bucket)
+    call = partial(client.get_bucket_location, aws_retry=True, **where)
+    name = attempt("find the region of", bucket, "s3:GetBucketLocation", call).get("LocationConstraint")
+    # As S3 has named its oldest two regions.
+    return {"": "us-east-1", "EU": "eu-west-1"}.get(str(name or ""), str(name))
+
+
+def is_noted(client: Client, key: Resource, sid: str) -> bool:
+    """Whether *key* says itself that it was opened under *sid*, which its policy no longer says once it is closed."""
+    marker: dict[str, str] = {}
+    while True:
+        call = partial(client.list_resource_tags, aws_retry=True, KeyId=key.arn, **marker)
+        page = attempt("list the tags of", key, "kms:ListResourceTags", call)
+        if any(tag["TagKey"] == sid for tag in page["Tags"]):
+            return True
+        if not page.get("Truncated"):
+            return False
+        marker = {"Marker": str(page["NextMarker"])}
+
+
+def note(client: Client, key: Resource, sid: str, bucket: Resource) -> None:
+    """Leave on *key* that it is opened under *sid*."""
+    tags = [{"TagKey": sid, "TagValue": bucket.name}]
+    call = partial(client.tag_resource, aws_retry=True, KeyId=key.arn, Tags=tags)
+    try:
+        attempt("tag", key, "kms:TagResource", call)
+    except is_ansible_aws_error_code("KMSInvalidStateException"):
+        return  # about to be deleted, and then nothing is left to be opened by it
 
 
 def _keys_of_account(client: Client, bucket: Resource) -> Iterator[Resource]:
@@ -236,9 +275,25 @@ def obstacle_of_secret(client: Client, key_client: Callable[[Resource], Client],
 
 # --- What outlasts a revocation ---
 
+PENDING = "PendingConfirmation"
+
+
+def has_revoked_sessions(client: Client, role: Resource, sid: str) -> bool:
+    """Whether the sessions of *role* were revoked for *sid* at any time."""
+    named = {"RoleName": role.name, "PolicyName": _revocation(sid)}
+    try:
+        attempt("read a policy of", role, "iam:GetRolePolicy", lambda: client.get_role_policy(aws_retry=True, **named))
+    except ResourceMissingError:
+        return False
+    return True
+
+
+def _revocation(sid: str) -> str:
+    return f"{sid}RevokedSessions"
+
 
 def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> None:
-    """End the sessions of *role* that were issued before *now*."""
+    """End the sessions of *role* that were issued before *now*, or in the minute after."""
     attempt(
         "revoke the sessions of",
         role,
@@ -246,14 +301,14 @@ def revoke_sessions(client: Client, role: Resource, sid: str, now: datetime) -> 
         lambda: client.put_role_policy(
             aws_retry=True,
             RoleName=role.name,
-            PolicyName=f"{sid}RevokedSessions",
+            PolicyName=_revocation(sid),
             PolicyDocument=json.dumps(older_sessions_denied(now)),
         ),
     )
 
 
 def foreign_subscriptions(client: Client, topic: Resource) -> list[dict[str, str]]:
-    """Subscriptions of other accounts to *topic*."""
+    """Subscriptions of other accounts to *topic*. One that is not confirmed yet has `PENDING` in place of an ARN."""
     found: list[dict[str, str]] = []
     token: dict[str, str] = {}
     while True:
@@ -267,7 +322,7 @@ def foreign_subscriptions(client: Client, topic: Resource) -> list[dict[str, str
                 "endpoint": str(each["Endpoint"]),
             }
             for each in page["Subscriptions"]
-            if each["Owner"] != topic.account
+            if each["Owner"] != topic.account and each["SubscriptionArn"] != "Deleted"
         ]
         if not page.get("NextToken"):
             return found

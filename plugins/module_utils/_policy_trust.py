@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError, Resource
@@ -136,10 +136,20 @@ SHAREABLE: dict[str, tuple[str, ...]] = {
     ),
     "iam_role": ("sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"),
 }
+# Reading a topic is subscribing to it.
+_OUTLASTING = {
+    "sns_topic": " Of these sns:Subscribe does keep one, the subscription. It is listed when you revoke, and you end "
+    "it with sns:Unsubscribe."
+}
 _TAKES_PREFIX = frozenset({"s3:listbucket", "s3:listbucketversions"})
 _READS_OBJECTS = frozenset({"s3:getobject", "s3:getobjectversion"})
 _WRITES_OBJECTS = frozenset({"s3:putobject"})
 _OBJECT_ACTIONS_OF_OTHER_NAMES = frozenset({"s3:abortmultipartupload", "s3:listmultipartuploadparts"})
+# IAM takes seconds to follow a change everywhere, and a session's time of issue is told by the second.
+REVOCATION_LEEWAY = timedelta(seconds=60)
+# Roles of services and of IAM Identity Center, which every account has.
+_PATHS_OF_AWS = ("aws-reserved/", "aws-service-role/", "service-role/")
+_NAMES_OF_AWS = ("AWSReservedSSO_", "AWSServiceRoleFor")
 # A name is a lock by what it begins or ends with.
 _LITERAL_LENGTH = 6
 
@@ -216,12 +226,30 @@ def _check_role_pattern(pattern: str) -> None:
         )
     role = pattern.partition(":role/")[2] or pattern
     parts = re.split(r"[*?]", role)
-    if len(parts) > 1 and max(len(parts[0].lstrip("/")), len(parts[-1].rstrip("/"))) < _LITERAL_LENGTH:
+    beginning = _without_names_of_aws(parts[0].lstrip("/"))
+    if len(parts) > 1 and max(len(beginning), len(parts[-1].rstrip("/"))) < _LITERAL_LENGTH:
         raise RefusedError(
             f"role_patterns: '{pattern}' fits roles of almost any name, so it is no lock. Begin or end it with "
             f"at least {_LITERAL_LENGTH} characters that the roles have in common, as localgov-*-execution does, or "
-            "name the roles without wildcards."
+            "name the roles without wildcards. Paths and names that AWS gives to roles in every account, such as "
+            "service-role/, do not count."
         )
+
+
+def _without_names_of_aws(beginning: str) -> str:
+    """What is left of a pattern's *beginning* that not every account has roles by."""
+    for path in _PATHS_OF_AWS:
+        if path.startswith(beginning):
+            return ""
+        if beginning.startswith(path):
+            # Further down there are names of services and regions.
+            beginning = beginning.rpartition("/")[2]
+            break
+    for name in _NAMES_OF_AWS:
+        if name.startswith(beginning):
+            return ""
+        beginning = beginning.removeprefix(name)
+    return beginning
 
 
 def _check_role_arn(arn: str) -> None:
@@ -290,19 +318,75 @@ def wanted_statements(trust: Trust, resource: Resource) -> list[Statement]:
     ]
 
 
+def narrowed(now: list[Statement], wanted: list[Statement]) -> list[Statement]:
+    """What is let in by one's own statements both as they are *now* and as *wanted*: never more than by either."""
+    there = {statement["Sid"]: statement for statement in now}
+    found = (_in_both(there[each["Sid"]], each) for each in wanted if each["Sid"] in there)
+    return [statement for statement in found if statement is not None]
+
+
+def _in_both(now: Statement, wanted: Statement) -> Statement | None:
+    """None where nobody is let in by both, or where *now* has a form that this module does not write."""
+    if set(now) != set(wanted) or now["Effect"] != "Allow" or now["Principal"] not in ("*", {"AWS": "*"}):
+        return None
+    shared = {name: _values_in_both(now[name], wanted[name]) for name in ("Action", "Resource")}
+    conditions = _conditions_in_both(now["Condition"], wanted["Condition"])
+    if conditions is None or not all(shared.values()):
+        return None
+    return {**wanted, **{name: _one_or_all(values) for name, values in shared.items()}, "Condition": conditions}
+
+
+def _conditions_in_both(now: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Each test of either; None if one of them is met by nothing."""
+    result = {operator: dict(tests) for operator, tests in now.items()}
+    for operator, tests in wanted.items():
+        for key, value in tests.items():
+            mine = result.setdefault(operator, {})
+            in_both = _ends_in_both if operator == "DateLessThan" else _values_in_both
+            both = in_both(mine[key], value) if key in mine else [value]
+            if not both:
+                return None
+            mine[key] = _one_or_all(both)
+    return result
+
+
+def _ends_in_both(now: Any, wanted: str) -> list[str]:  # noqa: ANN401 - what somebody may have written
+    moment = _moment(now) if isinstance(now, str) else None
+    if moment is None or moment.tzinfo is None:
+        return []
+    return [now if moment < datetime.fromisoformat(wanted) else wanted]
+
+
+def _values_in_both(now: Any, wanted: Any) -> list[str]:  # noqa: ANN401 - one value or a list
+    ours, others = (each if isinstance(each, list) else [each] for each in (wanted, now))
+    return [each for each in ours if _any_covers(others, each)] + [each for each in others if _any_covers(ours, each)]
+
+
+def _any_covers(patterns: list[Any], value: Any) -> bool:  # noqa: ANN401 - a pattern itself, or what somebody wrote
+    return any(pattern == value or _covers(pattern, value) for pattern in patterns)
+
+
+def _covers(pattern: Any, value: Any) -> bool:  # noqa: ANN401
+    """Of patterns with `?` it is not told: a star in *value* may stand for more than one character."""
+    if not isinstance(pattern, str) or not isinstance(value, str) or "?" in pattern:
+        return False
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), value, re.DOTALL) is not None
+
+
 def reads_secret(trust: Trust, secret: Resource) -> bool:
     purposes = _purposes(trust, secret).values()
     return any(action.lower() == "secretsmanager:getsecretvalue" for actions in purposes for action in actions)
 
 
 def older_sessions_denied(now: datetime) -> dict[str, Any]:
-    """A role's own policy that ends its sessions issued before *now*; those issued later have another issue time."""
+    """A role's own policy that ends its sessions issued before *now*, or while AWS spreads the closing."""
+    end = now.astimezone(UTC) + REVOCATION_LEEWAY
     statement = {
         "Sid": "DenySessionsOlderThanTheRevocation",
         "Effect": "Deny",
         "Action": "*",
         "Resource": "*",
-        "Condition": {"DateLessThan": {"aws:TokenIssueTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}},
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": end.strftime("%Y-%m-%dT%H:%M:%SZ")}},
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
 
@@ -383,7 +467,7 @@ def _check_action(action: str, resource: Resource) -> None:
         raise RefusedError(
             f"actions: '{action}' is not shared. By others than those that read or write contents, the trusted roles "
             f"could let themselves in again after you revoke, or keep a way in that no policy shows. For the "
-            f"{resource.label} there are {', '.join(shareable)}."
+            f"{resource.label} there are {', '.join(shareable)}.{_OUTLASTING.get(resource.type, '')}"
         )
 
 

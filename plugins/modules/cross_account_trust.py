@@ -18,9 +18,10 @@ description:
   - With O(state=absent) it takes out what it has put in. That needs no more than an identity of the resource's own
     account.
   - Buckets, keys, secrets, queues, and topics that others publish to ask their policy at each request, so sessions that
-    exist already are refused from their next request on. Three things go on - sessions of an IAM role that were issued
-    before, until they end, unless O(revoke_sessions=true); subscriptions to a topic that were confirmed before, which
-    the result lists; and downloads of image layers by links that a repository has handed out, for up to an hour.
+    exist already are refused too, as soon as AWS has spread the change, which takes seconds. Three things go on -
+    sessions of an IAM role that were issued before, until they end, unless O(revoke_sessions=true); subscriptions to a
+    topic that were made before, which the result lists, also where they are confirmed only afterwards; and downloads of
+    image layers by links that a repository has handed out, for up to an hour.
 options:
   resource:
     description: The ARN of the resource, or its name together with O(resource_type).
@@ -87,7 +88,8 @@ options:
       - Names of roles, with wildcards, such as V(localgov-*-execution). Roles of such a name are let in from every
         account of the unit, the resource's own included.
       - A pattern with wildcards begins or ends with at least six characters without any; else it would fit roles that
-        nobody thought of.
+        nobody thought of. Paths and names that AWS gives to roles in every account do not count, such as
+        C(service-role/) and C(aws-reserved/).
       - With an account, as in V(arn:aws:iam::111122223333:role/localgov-*), only those of that account.
       - This or O(role_arns) is needed unless O(state=absent).
     type: list
@@ -114,18 +116,25 @@ options:
         statements in the key's policy. Their Sids begin with O(sid) and a mark of the bucket, as several buckets may
         encrypt by one key. They hold for this bucket only.
       - A bucket that changes its key keeps objects that only the former key opens. So every key of the account that was
-        opened for this bucket is kept in step, and with O(state=absent) closed, after the bucket.
-      - It needs permission to see the bucket's encryption and the policies of the account's keys in the region, and to
-        change the policy of a key that the bucket uses.
+        opened for this bucket is kept in step, and with O(state=absent) closed, after the bucket. When a key is opened,
+        it gets a tag, whose name is what the Sids begin with and whose value is the name of the bucket. The tag stays
+        when the key is closed, and by it V(present) finds and opens the key again.
+      - Trouble with the bucket's policy does not keep the keys open, nor does trouble with a key keep in the bucket's
+        policy whom, or until when, the task no longer lets in. The task fails all the same.
+      - It needs permission to see the bucket's encryption and the policies and tags of the account's keys in the
+        region, and to change the policy and tags of a key that the bucket uses.
     type: bool
     default: true
   revoke_sessions:
     description:
-      - With O(state=absent), also end the sessions of the IAM role that were issued before this moment, by an inline
-        policy of the role that denies them everything, as the console's I(Revoke active sessions) does.
+      - With O(state=absent), also end the sessions of the IAM role that were issued before this moment or within a
+        minute after it, by an inline policy of the role that denies them everything, as the console's I(Revoke active
+        sessions) does. Without the minute, a session issued just before AWS has spread the change would go on.
       - It meets everybody's sessions of that role, those of the role's own account included; they have to assume it
-        anew. The policy stays, and denies nothing to sessions that are issued later.
-      - Done when trust is taken out, and not again while there is none.
+        anew, a minute later. The policy stays, and denies nothing to sessions that are issued later.
+      - Done when trust is taken out, or when there is none and the role does not have that policy, named after O(sid)
+        and C(RevokedSessions). If the policy is there from an earlier revocation, and trust that was given since was
+        taken out without this option, remove it, for else this does nothing.
     type: bool
     default: false
 attributes:
@@ -145,16 +154,17 @@ notes:
     S3's own Block Public Access weighs them, and lets the statements pass.
   - The role of another account needs a policy of its own that allows the same actions.
   - Permissions that the task's identity needs, each for its kind of resource only - C(s3:GetBucketPolicy),
-    C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetEncryptionConfiguration); C(ecr:GetRepositoryPolicy),
-    C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys, and for buckets, C(kms:DescribeKey),
-    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), C(kms:ListKeys); C(secretsmanager:GetResourcePolicy),
+    C(s3:PutBucketPolicy), C(s3:DeleteBucketPolicy), C(s3:GetBucketLocation), C(s3:GetEncryptionConfiguration);
+    C(ecr:GetRepositoryPolicy), C(ecr:SetRepositoryPolicy), C(ecr:DeleteRepositoryPolicy); for keys and buckets
+    C(kms:GetKeyPolicy), C(kms:PutKeyPolicy), for these and for secrets C(kms:DescribeKey), for buckets C(kms:ListKeys),
+    C(kms:ListResourceTags), C(kms:TagResource); C(secretsmanager:GetResourcePolicy),
     C(secretsmanager:PutResourcePolicy), C(secretsmanager:DeleteResourcePolicy), C(secretsmanager:DescribeSecret);
     C(sns:GetTopicAttributes), C(sns:SetTopicAttributes), C(sns:ListSubscriptionsByTopic); C(sqs:GetQueueUrl),
     C(sqs:GetQueueAttributes), C(sqs:SetQueueAttributes); C(iam:GetRole), C(iam:UpdateAssumeRolePolicy), and for
-    O(revoke_sessions) C(iam:PutRolePolicy).
-  - A key is opened when the bucket encrypts by it while this module grants. Objects whose key was named one by one when
-    they were written, or that are encrypted by a key from before the first grant, need a task for that key, with
-    O(access=decrypt).
+    O(revoke_sessions) C(iam:GetRolePolicy), C(iam:PutRolePolicy).
+  - A key is opened when the bucket encrypts by it while this module grants, or did at an earlier grant. Objects whose
+    key was named one by one when they were written, or that are encrypted by a key from before the first grant, need a
+    task for that key, with O(access=decrypt).
   - A secret is read from other accounts only if it is encrypted with a KMS key of its account's own, since the key that
     AWS keeps lets no other account in; such a secret is refused. The key needs a task of its own, with
     O(access=decrypt).
@@ -223,10 +233,18 @@ foreign_subscriptions:
   description:
     - Subscriptions of other accounts to the topic, which go on after O(state=absent). To end one, use
       C(sns:Unsubscribe) with its ARN.
-    - Each with C(subscription_arn), C(owner), C(protocol) and C(endpoint).
+    - Each with C(subscription_arn), C(owner), C(protocol) and C(endpoint). In place of an ARN stands
+      C(PendingConfirmation) where it is not confirmed yet, which it may still be until its token expires.
   returned: when the resource is an SNS topic that is there, and O(state=absent)
   type: list
   elements: dict
+unseen_keys:
+  description:
+    - ARNs of keys of the account that could not be looked at, so that it is not known whether they are open for the
+      bucket. One that ends in C(/*) means all keys of the bucket's region, where the task is of another one.
+  returned: always
+  type: list
+  elements: str
 encryption_keys:
   description:
     - The same of the key by which the bucket encrypts, and of former keys that are or were open for it.
@@ -248,7 +266,8 @@ encryption_keys:
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -260,6 +279,7 @@ from ansible_collections.localgov.platform.plugins.module_utils import _policy_s
 from ansible_collections.localgov.platform.plugins.module_utils import _policy_trust as trusts
 from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
     Change,
+    Policy,
     closed,
     owned,
     with_statements,
@@ -327,13 +347,35 @@ def _present(module: AnsibleAWSModule) -> dict[str, Any]:
     resource = _resource(module)
     _refuse_unreadable_secret(module, resource, trust)
     wanted = trusts.wanted_statements(trust, resource)
-    tasks = [*_key_openings(module, resource, trust), _opening(module, resource, trust.sid, wanted)]
-    planned = [(task, task.plan()) for task in tasks]
-    return _result(resource, [_made(module, task, change) for task, change in planned])
+    try:
+        keys = _key_openings(module, resource, trust)
+        tasks = [*keys.openings, _opening(module, resource, trust.sid, wanted)]
+        planned = [(task, task.plan()) for task in tasks]
+        _note(module, resource, trust.sid, keys.unnoted)
+        outcomes = [_made(module, task, change) for task, change in planned]
+    except (RefusedError, AnsibleAWSError):
+        _narrow(module, resource, trust.sid, wanted)
+        raise
+    result = _result(resource, outcomes, keys.unseen)
+    return {**result, "changed": result["changed"] or bool(keys.unnoted)}
+
+
+def _narrow(module: AnsibleAWSModule, bucket: Resource, sid: str, wanted: list[trusts.Statement]) -> None:
+    """Whatever is the matter with a key, nobody stays in the bucket who is no longer wanted there."""
+    if not _has_keys(module, bucket):
+        return
+
+    def decide(policy: Policy | None) -> Policy | None:
+        left = trusts.narrowed(owned(policy, sid), wanted)
+        return with_statements(policy, left, sid) if left else closed(policy, bucket, sid)
+
+    with suppress(RefusedError, AnsibleAWSError):
+        task = Task(stores.store_of(_client(module, bucket), bucket), decide, sid)
+        _made(module, task, task.plan())
 
 
 def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
-    """The resource is closed before its keys are looked for: no trouble with a key keeps a bucket open."""
+    """The resource is closed before its keys are looked for: no trouble with either keeps the other open."""
     sid = module.params["sid"]
     trusts.check_sid(sid)
     resource = _named(module)
@@ -343,25 +385,37 @@ def _absent(module: AnsibleAWSModule) -> dict[str, Any]:
         outcome = _made(module, task, task.plan())
     except stores.ResourceMissingError:
         # Keys may still be open for a bucket that is gone.
-        return _result(resource, _keys_closed(module, resource, sid))
-    if resource.type == "iam_role" and module.params["revoke_sessions"] and outcome.change.is_needed:
-        _revoke_sessions(module, resource, sid)
-    outcomes = [outcome, *_keys_closed(module, resource, sid)]
-    return {**_result(resource, outcomes), **_foreign_subscriptions(module, resource)}
+        return _result(resource, *_keys_closed(module, resource, sid))
+    except (RefusedError, AnsibleAWSError):
+        # A bucket that cannot be closed leaves its keys to shut out whoever should be.
+        with suppress(RefusedError, AnsibleAWSError):
+            _keys_closed(module, resource, sid)
+        raise
+    are_revoked = _are_sessions_revoked(module, resource, outcome.change)
+    closed_keys, unseen = _keys_closed(module, resource, sid)
+    result = _result(resource, [outcome, *closed_keys], unseen)
+    result["changed"] = result["changed"] or are_revoked
+    return {**result, **_foreign_subscriptions(module, resource)}
 
 
-def _revoke_sessions(module: AnsibleAWSModule, role: Resource, sid: str) -> None:
-    """After the role was closed, so that no session is issued in between."""
-    if module.check_mode:
-        return
+def _are_sessions_revoked(module: AnsibleAWSModule, role: Resource, closing: Change) -> bool:
+    """After the role was closed, so that no session is issued in between; also where an earlier run did only that."""
+    if role.type != "iam_role" or not module.params["revoke_sessions"]:
+        return False
+    client = _client(module, role)
     try:
-        stores.revoke_sessions(_client(module, role), role, sid, datetime.now(UTC))
-    except AnsibleAWSError as error:
+        if not closing.is_needed and stores.has_revoked_sessions(client, role, closing.sid):
+            return False
+        if not module.check_mode:
+            stores.revoke_sessions(client, role, closing.sid, datetime.now(UTC))
+    except (RefusedError, AnsibleAWSError) as error:
         raise RefusedError(
-            f"The {role.label} is closed to sid '{sid}', but its sessions were not revoked and go on until they end: "
-            f"{error}. Revoke them in IAM's console (the role's tab Revoke sessions): running this again finds nothing "
-            "to close, and therefore nothing to revoke."
+            f"The {role.label} is closed to sid '{closing.sid}', but its sessions were not revoked and go on until "
+            f"they end: {error}. Run this again; if the role has a policy of an earlier revocation, "
+            f"{closing.sid}RevokedSessions, remove that first, or revoke them in IAM's console (the role's tab Revoke "
+            "sessions)."
         ) from error
+    return True
 
 
 def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[str, Any]:
@@ -373,39 +427,77 @@ def _foreign_subscriptions(module: AnsibleAWSModule, topic: Resource) -> dict[st
     except AnsibleAWSError as error:
         module.warn(f"It was not seen whether other accounts stay subscribed to the {topic.label}: {error}.")
         return {"foreign_subscriptions": []}
-    if found:
-        names = ", ".join(f"{each['endpoint']} of account {each['owner']}" for each in found)
+    confirmed = [each for each in found if each["subscription_arn"] != stores.PENDING]
+    pending = [each for each in found if each["subscription_arn"] == stores.PENDING]
+    if confirmed:
         module.warn(
-            f"Revoking ends no subscription: the {topic.label} still delivers to {names}. End those that should not be "
-            "with sns:Unsubscribe."
+            f"Revoking ends no subscription: the {topic.label} still delivers to {_subscribers(confirmed)}. End those "
+            "that should not be with sns:Unsubscribe."
+        )
+    if pending:
+        module.warn(
+            f"Subscriptions to the {topic.label} await their confirmation: {_subscribers(pending)}. Whoever holds the "
+            "token that SNS has sent may confirm them still, until it expires after some days. Look again then, by "
+            "running this once more."
         )
     return {"foreign_subscriptions": found}
 
 
-def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> list[Task]:
+@dataclass(frozen=True)
+class _KeyOpenings:
+    """What is done to keys, those that do not carry a note of it yet, and the ARNs of those not to be looked at."""
+
+    openings: list[Task] = field(default_factory=list)
+    unnoted: list[Resource] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+def _subscribers(subscriptions: list[dict[str, str]]) -> str:
+    return ", ".join(f"{each['endpoint']} of account {each['owner']}" for each in subscriptions)
+
+
+def _key_openings(module: AnsibleAWSModule, bucket: Resource, trust: trusts.Trust) -> _KeyOpenings:
     """Also of former keys that were opened: what is encrypted by them is shared no more and no less than the rest."""
     if not _has_keys(module, bucket):
-        return []
+        return _KeyOpenings()
     current = _encryption_key(module, bucket)
     if current is not None and current.obstacle and trusts.key_statements(trust, bucket, current.resource):
         raise RefusedError(f"The {bucket.label} encrypts with the {current.resource.label}, {current.obstacle}")
     sid = trusts.sid_at_key(trust.sid, bucket)
-    keys = {key.arn: key for key in [*_own(current), *_opened_keys(module, bucket, sid)]}
-    return [_opening(module, key, sid, trusts.key_statements(trust, bucket, key)) for key in keys.values()]
+    found = _opened_keys(module, bucket, sid, look_for_notes=True)
+    keys = {key.arn: key for key in [*_own(current), *found.open, *found.noted]}
+    wanted = {key.arn: trusts.key_statements(trust, bucket, key) for key in keys.values()}
+    # Where the tags are not to be seen, which is told, another tag each time would be a change each time.
+    settled = {*(key.arn for key in found.noted), *found.unseen}
+    openings = [_opening(module, key, sid, wanted[key.arn]) for key in keys.values()]
+    unnoted = [key for key in keys.values() if wanted[key.arn] and key.arn not in settled]
+    return _KeyOpenings(openings, unnoted, found.unseen)
 
 
-def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Outcome]:
-    """The bucket's key and all former ones that were opened; trouble with one does not keep another open."""
+def _note(module: AnsibleAWSModule, bucket: Resource, sid: str, keys: list[Resource]) -> None:
+    """Before they are opened: a policy forgets its key's past when it is closed, and the objects stay."""
+    for key in [] if module.check_mode else keys:
+        stores.note(_client(module, key), key, trusts.sid_at_key(sid, bucket), bucket)
+
+
+def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> tuple[list[Outcome], list[str]]:
+    """The bucket's key and all former ones that were opened; trouble with one does not keep another open.
+
+    Second, the ARNs of keys that could not be looked at.
+    """
     if not _has_keys(module, bucket):
-        return []
+        return [], []
     sid_at_key = trusts.sid_at_key(sid, bucket)
     keys: dict[str, Resource] = {}
     outcomes: list[Outcome] = []
     troubles: list[str] = []
+    unseen: list[str] = []
     with _noted(troubles):
         keys |= {key.arn: key for key in _own(_encryption_key(module, bucket))}
     with _noted(troubles):
-        keys |= {key.arn: key for key in _opened_keys(module, bucket, sid_at_key)}
+        found = _opened_keys(module, bucket, sid_at_key)
+        keys |= {key.arn: key for key in found.open}
+        unseen += found.unseen
     for key in keys.values():
         with _noted(troubles):
             task = _closing(module, key, sid_at_key)
@@ -415,7 +507,7 @@ def _keys_closed(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[O
             f"The {bucket.label} is closed to sid '{sid}', so nobody reads it by that. But not every key by which it "
             f"encrypts, or did, was looked through: {' '.join(troubles)}"
         )
-    return outcomes
+    return outcomes, unseen
 
 
 @contextmanager
@@ -448,7 +540,7 @@ def _made(module: AnsibleAWSModule, task: Task, planned: Change) -> Outcome:
     return outcome
 
 
-def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
+def _result(resource: Resource, outcomes: list[Outcome], unseen_keys: list[str]) -> dict[str, Any]:
     """The module's return value; without an outcome there is no such resource."""
     result: dict[str, Any] = {
         "changed": any(outcome.change.is_needed for outcome in outcomes),
@@ -456,6 +548,7 @@ def _result(resource: Resource, outcomes: list[Outcome]) -> dict[str, Any]:
         "policy": {},
         "statements": [],
         "encryption_keys": [],
+        "unseen_keys": unseen_keys,
         "diff": [_difference(outcome) for outcome in outcomes],
     }
     for outcome in outcomes:
@@ -534,16 +627,38 @@ def _own(key: stores.EncryptionKey | None) -> list[Resource]:
     return [] if key is None or key.obstacle else [key.resource]
 
 
-def _opened_keys(module: AnsibleAWSModule, bucket: Resource, sid: str) -> list[Resource]:
+def _opened_keys(
+    module: AnsibleAWSModule, bucket: Resource, sid: str, *, look_for_notes: bool = False
+) -> stores.KeysOfBucket:
     """The account's keys that were opened for the bucket, whether it still encrypts by them or not."""
-    opened, unseen = stores.keys_with(module.client("kms", retry_decorator=_retry()), bucket, sid)
-    if unseen:
+    client = module.client("kms", retry_decorator=_retry())
+    found = stores.keys_with(client, bucket, sid, look_for_notes=look_for_notes)
+    if found.unseen:
         module.warn(
             f"It was not seen whether keys of account {bucket.account} are open for the {bucket.label}: "
-            f"{', '.join(unseen)}. If the bucket ever encrypted by one of them, give this task's identity "
-            "kms:GetKeyPolicy on it, with its policy not denying it, and run this again."
+            f"{', '.join(found.unseen)}. If the bucket ever encrypted by one of them, give this task's identity "
+            "kms:GetKeyPolicy and kms:ListResourceTags on it, with its policy not denying it, and run this again."
         )
-    return opened
+    found.unseen += _keys_elsewhere(module, bucket, str(client.meta.region_name))
+    return found
+
+
+def _keys_elsewhere(module: AnsibleAWSModule, bucket: Resource, region: str) -> list[str]:
+    """The keys of the bucket's region, where that is not the task's. A key encrypts in its own region only."""
+    try:
+        its_own = stores.region_of(_client(module, bucket), bucket)
+    except stores.ResourceMissingError:
+        return []
+    except AnsibleAWSError as error:
+        module.warn(f"It was not seen that the {bucket.label} is in {region}, where its keys were looked for: {error}.")
+        return []
+    if its_own == region:
+        return []
+    module.warn(
+        f"The {bucket.label} is in {its_own}, and so are the keys that it encrypts by, but this task looked for them "
+        f"in {region}. Run it with region: {its_own}."
+    )
+    return [f"arn:{bucket.partition}:kms:{its_own}:{bucket.account}:key/*"]
 
 
 def _client(module: AnsibleAWSModule, resource: Resource) -> stores.Client:

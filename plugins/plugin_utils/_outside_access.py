@@ -19,19 +19,43 @@ class PolicyError(ValueError):
     """A policy, or an account, of which nothing can be said: says why."""
 
 
-def outside_access(policy: Policy | str | None, account_id: str) -> list[str]:
+def outside_access(policy: Policy | str | None, account_id: str, bucket: str | None = None) -> list[str]:
     """One text, its Sid and principal, for each principal of an Allow statement that is not plainly the account's own.
 
-    A service of AWS acts for the account and does not count. A resource without a policy lets in nobody.
+    A service of AWS acts for the account and does not count. A resource without a policy lets in nobody. With *bucket*,
+    neither do statements of a key's policy that open what S3 has encrypted for other buckets, and nothing else.
     """
     if re.fullmatch(r"[0-9]{12}", account_id) is None:
         raise PolicyError(f"the account '{account_id}' is not a string of twelve digits")
     return [
         f"{statement.get('Sid') or f'statement {number}'}: {principal}"
         for number, statement in enumerate(statements_of(policy), start=1)
-        if statement.get("Effect") != "Deny"
+        if statement.get("Effect") != "Deny" and not (bucket and _is_for_other_buckets(statement, bucket))
         for principal in _outsiders(statement, account_id)
     ]
+
+
+def _is_for_other_buckets(statement: Statement, bucket: str) -> bool:
+    """By a condition that nothing encrypted for *bucket* can meet: S3 puts a bucket's ARN, or an object's, there."""
+    condition = statement.get("Condition")
+    tests = [
+        condition[operator]
+        for operator in ("StringEquals", "StringLike")
+        if isinstance(condition, dict) and isinstance(condition.get(operator), dict)
+    ]
+    # Of a name that stands twice, in another case, each value has to be for others.
+    found = [value for test in tests for name, value in test.items() if name.lower() == _CONTEXT_OF_S3]
+    values = [each for value in found for each in (value if isinstance(value, list) else [value])]
+    return bool(values) and all(_bucket_of(value) not in (None, bucket) for value in values)
+
+
+_CONTEXT_OF_S3 = "kms:encryptioncontext:aws:s3:arn"
+
+
+def _bucket_of(arn: object) -> str | None:
+    """None where it is not told, as with wildcards."""
+    match = re.fullmatch(r"arn:aws[a-z-]*:s3:::([a-z0-9.-]+)(/.*)?", arn, re.DOTALL) if isinstance(arn, str) else None
+    return match and match[1]
 
 
 def statements_of(policy: Policy | str | None) -> list[Statement]:

@@ -36,7 +36,7 @@ NEEDS = (
 
 _ALGORITHM = "x-amz-server-side-encryption"
 _KEY = "x-amz-server-side-encryption-aws-kms-key-id"
-# The request under way: method, bucket, key of the object, and whether it begins an upload of several parts.
+# The request under way: bucket, key of the object, and whether it begins an upload of several parts.
 _request: contextvars.ContextVar[tuple[str, str, bool] | None] = contextvars.ContextVar("request", default=None)
 
 

@@ -122,8 +122,9 @@ def test_a_member_with_the_role_may_do_nothing_else(kind: str, access: str, acti
     assert not lets_in(wanted_statements(replace(TRUST, access=access), of), request(MEMBER, action, of.arn))
 
 
-def test_revoked_sessions_are_those_that_were_issued_before() -> None:
-    moment = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
+def test_revoked_sessions_are_those_that_were_issued_before_or_within_a_minute() -> None:
+    """A session issued in the very second of the revocation, or while IAM spreads the closing, does not survive."""
+    moment = datetime(2026, 11, 26, 12, 0, 0, 900_000, tzinfo=UTC)
     policies = [
         parse_policy_document(json.dumps(document))
         for document in (
@@ -137,7 +138,9 @@ def test_revoked_sessions_are_those_that_were_issued_before() -> None:
         return str(evaluate(asked, policies).decision)
 
     assert decision("2026-11-26T11:59:59Z") == "Deny"
-    assert decision("2026-11-26T12:00:01Z") == "Allow"
+    assert decision("2026-11-26T12:00:00Z") == "Deny"
+    assert decision("2026-11-26T12:00:59Z") == "Deny"
+    assert decision("2026-11-26T12:01:00Z") == "Allow"
 
 
 # --- A bucket's key: the key's policy and the caller's own, which must both allow ---

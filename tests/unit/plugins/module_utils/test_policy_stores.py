@@ -24,7 +24,9 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_stores i
     ResourceMissingError,
     encryption_key,
     foreign_subscriptions,
+    is_noted,
     keys_with,
+    note,
     obstacle_of_secret,
     store_of,
 )
@@ -263,9 +265,9 @@ def test_keys_are_looked_through_page_by_page_and_those_not_to_be_read_are_named
     answers.add_response("get_key_policy", {"Policy": closed}, {"KeyId": key_arn("b"), "PolicyName": "default"})
     answers.add_client_error("get_key_policy", "AccessDeniedException")
     answers.add_client_error("get_key_policy", "NotFoundException")
-    found, unseen = keys_with(kms, BUCKET, "LocalgovForabc")
-    assert [key.arn for key in found] == [key_arn("a")]
-    assert unseen == [key_arn("c")]
+    found = keys_with(kms, BUCKET, "LocalgovForabc")
+    assert [key.arn for key in found.open] == [key_arn("a")]
+    assert found.unseen == [key_arn("c")]
     answers.assert_no_pending_responses()
 
 
@@ -274,6 +276,29 @@ def test_whoever_may_not_list_the_keys_is_told_what_is_needed() -> None:
     answers.add_client_error("list_keys", "AccessDeniedException", "not authorized")
     with pytest.raises(AnsibleAWSError, match="needs kms:ListKeys"):
         keys_with(kms, BUCKET, "LocalgovForabc")
+
+
+def test_a_key_is_noted_by_its_tag_on_whichever_page_that_is() -> None:
+    kms, answers = stubbed("kms")
+    key = resource_of(key_arn("a"), None, ACCOUNT, "eu-west-2", "aws")
+    first = {"Tags": [{"TagKey": "LocalgovForabd", "TagValue": "other"}], "Truncated": True, "NextMarker": "more"}
+    answers.add_response("list_resource_tags", first, {"KeyId": key.arn})
+    last = {"Tags": [{"TagKey": "LocalgovForabc", "TagValue": "shared"}], "Truncated": False}
+    answers.add_response("list_resource_tags", last, {"KeyId": key.arn, "Marker": "more"})
+    assert is_noted(kms, key, "LocalgovForabc")
+    answers.add_response("list_resource_tags", last, {"KeyId": key.arn})
+    assert not is_noted(kms, key, "LocalgovForabd")
+
+
+def test_a_key_that_is_about_to_be_deleted_need_not_be_noted_and_one_that_cannot_be_is_said() -> None:
+    kms, answers = stubbed("kms")
+    key = resource_of(key_arn("a"), None, ACCOUNT, "eu-west-2", "aws")
+    asked = {"KeyId": key.arn, "Tags": [{"TagKey": "LocalgovForabc", "TagValue": "shared"}]}
+    answers.add_client_error("tag_resource", "KMSInvalidStateException", expected_params=asked)
+    note(kms, key, "LocalgovForabc", BUCKET)
+    answers.add_client_error("tag_resource", "AccessDeniedException")
+    with pytest.raises(AnsibleAWSError, match="needs kms:TagResource"):
+        note(kms, key, "LocalgovForabc", BUCKET)
 
 
 # --- The key of a secret ---
@@ -316,13 +341,13 @@ def test_a_secret_under_a_key_of_another_account_is_a_matter_of_that_account() -
 # --- Subscriptions ---
 
 
-def test_subscriptions_of_other_accounts_are_found_on_all_pages() -> None:
+def test_subscriptions_of_other_accounts_are_found_on_all_pages_but_for_deleted_ones() -> None:
     sns, answers = stubbed("sns")
 
-    def subscription(owner: str) -> dict[str, str]:
+    def subscription(owner: str, arn: str = f"{REFERENCES['sns'][0]}:1") -> dict[str, str]:
         topic = REFERENCES["sns"][0]
         return {
-            "SubscriptionArn": f"{topic}:1",
+            "SubscriptionArn": arn,
             "Owner": owner,
             "Protocol": "sqs",
             "Endpoint": f"arn:aws:sqs:eu-west-2:{owner}:queue",
@@ -332,13 +357,13 @@ def test_subscriptions_of_other_accounts_are_found_on_all_pages() -> None:
     topic = {"TopicArn": REFERENCES["sns"][0]}
     first = {"Subscriptions": [subscription(ACCOUNT)], "NextToken": "more"}
     answers.add_response("list_subscriptions_by_topic", first, topic)
-    second = {"Subscriptions": [subscription("999999999999")]}
+    others = [subscription("999999999999", arn) for arn in ("Deleted", "PendingConfirmation")]
+    second = {"Subscriptions": [subscription("999999999999"), *others]}
     answers.add_response("list_subscriptions_by_topic", second, {**topic, "NextToken": "more"})
-    assert foreign_subscriptions(sns, resource("sns")) == [
-        {
-            "subscription_arn": f"{REFERENCES['sns'][0]}:1",
-            "owner": "999999999999",
-            "protocol": "sqs",
-            "endpoint": "arn:aws:sqs:eu-west-2:999999999999:queue",
-        }
-    ]
+    found = {
+        "subscription_arn": f"{REFERENCES['sns'][0]}:1",
+        "owner": "999999999999",
+        "protocol": "sqs",
+        "endpoint": "arn:aws:sqs:eu-west-2:999999999999:queue",
+    }
+    assert foreign_subscriptions(sns, resource("sns")) == [found, {**found, "subscription_arn": "PendingConfirmation"}]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import (
+    means_the_same,
     with_statements,
     without_statements,
 )
@@ -29,6 +30,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_trust im
     expiry,
     has_expired,
     key_statements,
+    narrowed,
     sid_at_key,
     wanted_statements,
 )
@@ -152,6 +154,19 @@ def test_only_one_organisation_is_taken(organisation: str) -> None:
         "/////////*",
         "arn:aws:iam::*:role/*",
         "arn:aws:iam::111122223333:role/**",
+        "service-role/*",
+        "service-*",
+        "/aws-service-role/*",
+        "aws-service-role/ecs.amazonaws.com/*",
+        "aws-service-role/*/AWSServiceRoleFor*",
+        "aws-service-role/ecs.amazonaws.com/AWSServiceRoleFor*",
+        "aws-reserved/*",
+        "aws-reser*",
+        "aws-reserved/sso.amazonaws.com/*",
+        "aws-reserved/sso.amazonaws.com/eu-west-2/AWSReservedSSO_*",
+        "aws-reserved/sso.amazonaws.com/eu-west-2/AWSReservedSSO_Ad*",
+        "AWSReserved*",
+        "arn:aws:iam::111122223333:role/service-role/*",
     ],
 )
 def test_a_pattern_of_almost_every_role_is_no_lock(pattern: str) -> None:
@@ -160,7 +175,18 @@ def test_a_pattern_of_almost_every_role_is_no_lock(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["localgov-*", "*-execution", "run", "lg-*-execution", "arn:aws:iam::111122223333:role/teams/*"]
+    "pattern",
+    [
+        "localgov-*",
+        "*-execution",
+        "run",
+        "lg-*-execution",
+        "arn:aws:iam::111122223333:role/teams/*",
+        "service-role/localgov-*",
+        "service-role/*-localgov",
+        "services-*",
+        "aws-reserved/sso.amazonaws.com/eu-west-2/AWSReservedSSO_Pipeline_*",
+    ],
 )
 def test_a_pattern_that_begins_or_ends_with_a_name_is_a_lock(pattern: str) -> None:
     check(replace(TRUST, role_patterns=(pattern,)))
@@ -382,6 +408,11 @@ def test_what_would_outlive_revoking_is_refused(kind: str, action: str) -> None:
         wanted_statements(with_actions(action), resource(kind))
 
 
+def test_what_is_refused_of_a_topic_is_not_refused_on_the_ground_that_nothing_shared_outlives_revoking() -> None:
+    with pytest.raises(RefusedError, match="sns:Subscribe does keep one"):
+        wanted_statements(with_actions("sns:SetTopicAttributes"), resource("sns_topic"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_preset_lets_in_may_be_let_in_action_by_action(kind: str) -> None:
     preset = {action for purposes in PRESETS[kind].values() for actions in purposes.values() for action in actions}
@@ -471,3 +502,54 @@ def test_trust_has_expired_from_its_end_on() -> None:
     assert not has_expired(trust, datetime(2027, 3, 30, 23, 59, 59, tzinfo=UTC))
     assert has_expired(trust, datetime(2027, 3, 31, tzinfo=UTC))
     assert not has_expired(TRUST, datetime(2999, 1, 1, tzinfo=UTC))
+
+
+# --- What stays while a change cannot be made ---
+
+
+def both(before: Trust, after: Trust) -> list[Statement]:
+    return narrowed(wanted_statements(before, BUCKET), wanted_statements(after, BUCKET))
+
+
+OTHER_ROLE = "arn:aws:iam::111122223333:role/localgov-other"
+NARROW = replace(TRUST, role_patterns=("localgov-run",), prefixes=("ssda903",), expires="2027-03-31")
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [
+        replace(NARROW, role_patterns=("localgov-*",)),
+        replace(NARROW, role_patterns=("localgov-run", "localgov-other")),
+        replace(NARROW, prefixes=()),
+        replace(NARROW, prefixes=("ssda903", "cin")),
+        replace(NARROW, expires=None),
+        replace(NARROW, expires="2027-04-01"),
+    ],
+)
+def test_of_a_wider_and_a_narrower_trust_the_narrower_stays_whichever_was_there(wide: Trust) -> None:
+    narrow = wanted_statements(NARROW, BUCKET)
+    for found in (both(wide, NARROW), both(NARROW, wide)):
+        assert len(found) == len(narrow)
+        assert all(means_the_same(one, other) for one, other in zip(found, narrow, strict=True))
+
+
+def test_what_was_there_for_others_goes_and_what_was_not_there_does_not_come() -> None:
+    assert both(replace(NARROW, role_patterns=("localgov-other",)), NARROW) == []
+    assert both(replace(NARROW, prefixes=("ssda903",)), replace(NARROW, prefixes=("ssda90",))) == []
+    assert [each["Sid"] for each in both(replace(NARROW, access="list"), NARROW)] == ["LocalgovList"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"Effect": "Deny"}, {"Principal": {"AWS": "111122223333"}}, {"NotAction": "s3:GetObject"}, {"Action": "s3:Get?"}],
+)
+def test_a_statement_in_a_form_that_is_not_ours_does_not_stay(change: dict[str, Any]) -> None:
+    first, *rest = wanted_statements(NARROW, BUCKET)
+    assert narrowed([{**first, **change}, *rest], [first, *rest]) == rest
+
+
+def test_a_lock_that_somebody_took_off_is_put_back() -> None:
+    wanted = wanted_statements(NARROW, BUCKET)
+    broken = [{**each, "Condition": {"DateLessThan": each["Condition"]["DateLessThan"]}} for each in wanted]
+    found = narrowed(broken, wanted)
+    assert all(means_the_same(one, other) for one, other in zip(found, wanted, strict=True))

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.localgov.platform.plugins.module_utils import _policy_stores as stores
 from ansible_collections.localgov.platform.plugins.modules import cross_account_trust as module
 
 DOCUMENTED = yaml.safe_load(module.DOCUMENTATION)
@@ -40,6 +43,13 @@ def test_what_is_documented_is_what_it_takes() -> None:
 def test_its_examples_are_tasks_with_options_that_there_are() -> None:
     for task in yaml.safe_load(module.EXAMPLES):
         assert set(task["localgov.platform.cross_account_trust"]) <= set(DOCUMENTED["options"])
+
+
+def test_each_permission_that_an_error_asks_for_is_documented() -> None:
+    asked_for = set(re.findall(r"(?<=[\" ])[a-z0-9]+:[A-Z]\w+(?=[\" ])", Path(str(stores.__file__)).read_text()))
+    (documented,) = [note for note in DOCUMENTED["notes"] if note.startswith("Permissions")]
+    assert {"kms:TagResource", "s3:GetBucketLocation", "iam:GetRolePolicy"} <= asked_for
+    assert asked_for - set(re.findall(r"C\((\w+:\w+)\)", documented)) == set()
 
 
 @pytest.mark.parametrize(

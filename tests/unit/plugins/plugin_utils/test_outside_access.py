@@ -122,3 +122,48 @@ def test_in_a_playbook_the_error_is_ansibles_own() -> None:
     assert outside(policy(allow("*")), OWN) == ["Door: *"]
     with pytest.raises(AnsibleFilterError, match="nobody knows whom it lets in"):
         outside("{", OWN)
+
+
+# --- One key for several buckets ---
+
+OTHERS = ["arn:aws:s3:::other", "arn:aws:s3:::other/*"]
+
+
+def of_key(operator: str, value: object, name: str = "kms:EncryptionContext:aws:s3:arn") -> dict[str, Any]:
+    return allow({"AWS": "*"}, Action="kms:Decrypt", Condition={operator: {name: value}})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        of_key("StringLike", OTHERS),
+        of_key("StringEquals", OTHERS[0]),
+        of_key("StringLike", [*OTHERS, "arn:aws:s3:::third.one/folder/*"]),
+        of_key("StringLike", OTHERS, name="KMS:encryptioncontext:aws:s3:arn"),
+    ],
+)
+def test_a_key_s_statement_for_other_buckets_does_not_open_this_one(statement: dict[str, Any]) -> None:
+    assert outside_access(policy(statement), OWN, bucket="shared") == []
+    assert outside_access(policy(statement), OWN) == ["Door: AWS *"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        of_key("StringLike", [*OTHERS, "arn:aws:s3:::shared/*"]),
+        of_key("StringLike", [*OTHERS, "*"]),
+        of_key("StringLike", "arn:aws:s3:::other*"),
+        of_key("StringLike", "arn:aws:s3:::s?ared/*"),
+        of_key("StringLike", "arn:aws:s3:::${aws:PrincipalTag/bucket}/*"),
+        of_key("StringLike", []),
+        of_key("StringLike", None),
+        of_key("StringLikeIfExists", OTHERS),
+        of_key("StringNotLike", OTHERS),
+        of_key("ForAllValues:StringLike", OTHERS),
+        of_key("StringLike", OTHERS, name="kms:EncryptionContext:other"),
+        allow({"AWS": "*"}, Action="kms:Decrypt", Condition="StringLike"),
+        allow({"AWS": "*"}, Action="kms:Decrypt", Sid="Door"),
+    ],
+)
+def test_a_key_s_statement_that_may_open_this_bucket_too_counts(statement: dict[str, Any]) -> None:
+    assert outside_access(policy(statement), OWN, bucket="shared") == ["Door: AWS *"]
