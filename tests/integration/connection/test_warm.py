@@ -77,7 +77,7 @@ def test_the_server_never_has_what_modules_are_given(control_node: ControlNode) 
 
 def test_a_task_that_takes_too_long_leaves_no_module_behind(control_node: ControlNode) -> None:
     run = control_node.play(
-        "- ansible.builtin.shell: echo $$ > running; sleep 300\n  timeout: 3\n", "--limit", "camden"
+        "- ansible.builtin.shell: echo $$ > running; sleep 300\n  timeout: 20\n", "--limit", "camden"
     )
     assert run.line("camden", "FAILED!")
     command = Path("/proc", (control_node.home / "running").read_text(encoding="utf-8").strip(), "exe")
