@@ -54,6 +54,7 @@ def inventory(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_image_that_never_becomes_healthy_is_taken_back_and_explained_and_the_other_accounts_go_on(
     settings: Settings, organisation: Organisation, playbook: Playbook, images: Images, inventory: Path
 ) -> None:
