@@ -52,6 +52,8 @@ def send(page: Page, path: Path) -> None:
     page.get_by_label("SSDA903").check()
     page.get_by_label("Year").select_option("2026")
     page.get_by_role("button", name="Continue").click()
+    # The script takes over from the plain form once it has been loaded.
+    page.locator("#upload[novalidate]").wait_for()
     page.get_by_label("File", exact=True).set_input_files(path)
     page.get_by_role("button", name="Upload file").click()
 
