@@ -26,6 +26,8 @@ ACCOUNT = "camden"
 PATIENCE = 300
 TERMINATE = "mutation ($run: String!) { terminateRun(runId: $run) { __typename } }"
 SERVICES = ("frontend", "code-server", "daemon")
+# What the agent that ECS puts beside a service uses to forward a port; the sandbox has no such agent.
+FORWARDING = {f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")}
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_the_webserver_stops_a_run_with_every_right_that_its_role_has(
         )
         assert answer.json()["data"]["terminateRun"]["__typename"] == "TerminateRunSuccess", answer.text
         wait_for(lambda: "CANCELED" in workings.runs(sent), "the end of the run", PATIENCE)
-    assert workings.used("dagit") == workings.allowed("dagit")
+    assert workings.used("dagit") | FORWARDING == workings.allowed("dagit")
 
 
 @pytest.mark.slow
