@@ -44,11 +44,13 @@ _value:
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import DeclarationError
+
+if TYPE_CHECKING:
+    from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
 
 
 def access_trials(
@@ -58,6 +60,9 @@ def access_trials(
     probes: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """See `_expected_access`; a faulty inventory becomes Ansible's own filter error."""
+    # Each worker of Ansible that needs any filter of a collection loads all of them; this one would bring botocore.
+    from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
+
     try:
         principals = _expected_access.with_versions(_expected_access.principals(estate, host), probes or {})
     except DeclarationError as error:

@@ -29,13 +29,17 @@ _value:
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
+if TYPE_CHECKING:
+    from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
 
 
 def probed_folders(estate: _expected_access.Estate, host: str) -> list[dict[str, Any]]:
     """See `_expected_access`."""
+    # Each worker of Ansible that needs any filter of a collection loads all of them; this one would bring botocore.
+    from ansible_collections.localgov.platform.plugins.plugin_utils import _expected_access
+
     return _expected_access.probed_folders(estate, host)
 
 

@@ -66,15 +66,9 @@ def test_a_rehearsal_shows_a_share_that_the_inventory_revokes_for_everybody(
 ) -> None:
     everybody = tmp_path / "hosts.yml"
     everybody.write_text("all: {vars: {platform_share: revoked}}\n")
-    rehearsal = playbook("site", "--check", "-i", str(everybody))
+    rehearsal = playbook("site", "--check", "-i", str(everybody), "--limit", "hub,croydon")
     assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
-    assert {host for host, counts in recap(rehearsal).items() if counts["changed"]} == ACCOUNTS - {"hub"}
-
-
-def test_a_limit_touches_one_account_only(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:
-    limited = playbook("site", "--limit", "camden")
-    assert limited.returncode == 0, limited.stdout[-4000:]
-    assert recap(limited).keys() == {"camden"}
+    assert {host: counts["changed"] > 0 for host, counts in recap(rehearsal).items()} == {"hub": False, "croydon": True}
 
 
 def test_a_teardown_without_a_limit_is_refused(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:

@@ -126,20 +126,11 @@ def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
         assert organisation.refusal(frontend, "list_objects_v2", Bucket=organisation.bucket("camden", kind))
 
 
-@pytest.mark.parametrize(
-    ("file", "reason"),
-    [
-        ("header_unclosed_quote.csv", "quot"),
-        ("header_ragged.csv", "This row has 3 cells, the header has 7"),
-        ("header_windows_1252.csv", "UTF-8"),
-        ("header_without_rows.csv", "row"),
-        ("header_missing_column.csv", "column"),
-        ("not_this_return.csv", "column"),
-    ],
-)
+@pytest.mark.parametrize(("file", "reason"), [("header_unclosed_quote.csv", "quot"), ("not_this_return.csv", "column")])
 def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_of_it_is_shared(
     organisation: Organisation, file: str, reason: str
 ) -> None:
+    """One that cannot be read and one of something else; the pipeline's own tests have a file for each reason."""
     sent = upload(organisation.frontend("croydon"), sample(file))
     assert wait_for_result(sent) == "rejected"
     report = organisation.report("croydon", sent.results_prefix)
@@ -175,7 +166,7 @@ def test_each_authority_runs_by_itself(organisation: Organisation) -> None:
 
 def test_the_time_from_upload_to_shared_result_is_measured(organisation: Organisation) -> None:
     seconds = []
-    for _ in range(5):
+    for _ in range(3):
         begun = time.monotonic()
         sent = upload(organisation.frontend("sutton"), sample("header.csv"))
         assert wait_for_result(sent) == "accepted"
@@ -183,7 +174,7 @@ def test_the_time_from_upload_to_shared_result_is_measured(organisation: Organis
         assert organisation.read(READER, shared["bucket"], shared["key"])
         seconds.append(time.monotonic() - begun)
     measured = {
-        "name": "upload to shared result, median of five",
+        "name": "upload to shared result, median of three",
         "value": round(statistics.median(seconds), 1),
         "unit": "s",
         "goal": 45,

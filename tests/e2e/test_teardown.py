@@ -8,6 +8,7 @@ from sandbox.journey.person import Submission, upload, wait_for_result
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, sample
+from tests.e2e.test_deployment import recap
 from tests.e2e.workings import Workings
 
 ACCOUNT = "sutton"
@@ -65,6 +66,7 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
 
     back = playbook("site", "--limit", ACCOUNT)
     assert back.returncode == 0, back.stdout[-4000:]
+    assert recap(back).keys() == {ACCOUNT}, "a limit touches one account only"
     assert organisation.report(ACCOUNT, before.results_prefix)["state"] == "accepted"
     assert organisation.read(READER, shared["bucket"], shared["key"])
     assert database_rows(workings) >= rows, "Dagster remembers every run of the time before"

@@ -70,6 +70,8 @@ def control_node(tmp_path: Path, gateway: Gateway, operator: Operator) -> Contro
         f"[root-of-camden]\naws_access_key_id = {AUTHORITIES['camden']}\naws_secret_access_key = test\n",
         encoding="utf-8",
     )
+    # A thousand times a second, as is the default, asks a core away from the run.
+    (tmp_path / "ansible.cfg").write_text("[defaults]\ninternal_poll_interval = 0.01\n", encoding="utf-8")
     return ControlNode(
         home=tmp_path,
         environment={

@@ -55,6 +55,8 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
             "localhost,",
             "-e",
             json.dumps({"render_folder": str(folder)}),
+            "--tags",
+            "network",
             "tests/lint/render_templates.yml",
         ],
         cwd=ROOT,
