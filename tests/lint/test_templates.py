@@ -404,3 +404,9 @@ def _part(template: str, part: str) -> dict[str, Any]:
     (path,) = (path for path in TEMPLATES if path.stem == template)
     found: dict[str, Any] = yaml.load(path.read_text(), _Loader)[part]  # noqa: S506 - a safe loader
     return found
+
+
+def test_what_a_scanner_says_of_a_template_has_its_section_of_answers() -> None:
+    headings = re.findall(r"^## .*\((.+)\)$", (ROOT / "docs" / "checkov.md").read_text(), flags=re.MULTILINE)
+    answered = [pattern for heading in headings for pattern in re.findall(r"`([^`]+)`", heading)]
+    assert [path.name for path in TEMPLATES if not any(path.match(pattern) for pattern in answered)] == []

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a declaration the role refuses before it changes anything, whatever the services are called."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "la_services"
+REFUSAL = "Refuse services that could not go on with each other's uploads"
+SIGNED_IN_TO: dict[str, Any] = {"portal": {"tier": "frontend", "signs_in": True, "desired_count": 2}}
+NOBODY_SIGNS_IN: dict[str, Any] = {"frontend": {"tier": "frontend", "desired_count": 2}}
+
+
+def play(services: dict[str, Any], sign_in: str) -> dict[str, Any]:
+    tasks = yaml.safe_load((ROLE / "tasks" / "present.yml").read_text())
+    (refusal,) = [task for task in tasks if task["name"] == REFUSAL]
+    return {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [str(ROLE / "vars" / "main.yml")],
+        "vars": {"la_services_services": services, "la_services_sign_in": sign_in},
+        "tasks": [{**refusal, "ignore_errors": True}],
+    }
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What is said of each declaration; nothing where it is taken."""
+    folder = tmp_path_factory.mktemp("refusals")
+    alone = {"portal": {**SIGNED_IN_TO["portal"], "desired_count": 1}, "run": {"signs_in": True}}
+    declarations = [(SIGNED_IN_TO, "none"), (SIGNED_IN_TO, "cognito"), (NOBODY_SIGNS_IN, "none"), (alone, "none")]
+    (folder / "playbook.yml").write_text(yaml.safe_dump([play(*declaration) for declaration in declarations]))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "playbook.yml"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [one["tasks"][0]["hosts"]["localhost"] for one in json.loads(done.stdout)["plays"]]
+    return [result["msg"] if result.get("failed") else "" for result in results]
+
+
+def test_several_tasks_to_which_people_sign_in_need_the_key_that_comes_with_the_sign_in(refused: list[str]) -> None:
+    without, with_sign_in, *_ = refused
+    assert "localhost declares several tasks of portal" in without
+    assert "la_services_sign_in: cognito, or desired_count: 1" in without
+    assert with_sign_in == ""
+
+
+def test_several_tasks_to_which_nobody_signs_in_or_one_alone_are_taken(refused: list[str]) -> None:
+    assert refused[2:] == ["", ""]
