@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import record
 from tests.integration.users.conftest import Ground, Workflow, eventually, lines, user
 
-NOTHING: dict[str, list[Any]] = {"objects": [], "staged": []}
+NOTHING: dict[str, list[Any]] = {"objects": [], "staged": [], "told": []}
 
 
 def unique(*names: str, **more: Any) -> bytes:
@@ -59,20 +60,33 @@ def test_a_key_may_have_spaces_quotes_and_letters_of_any_language(workflow: Work
     assert workflow.residue() == NOTHING
 
 
-@pytest.mark.slow
-def test_ten_thousand_users_are_added_by_a_script_that_takes_the_whole_file(once: Workflow) -> None:
-    content = lines(*(user(f"user-{number}") for number in range(10_000)))
-    receipt = once.process(content)
+@pytest.mark.parametrize("number", [1, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_one_user_or_ten_thousand_by_a_script_that_takes_the_whole_file_and_how_long_that_takes(
+    once: Workflow, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = uuid.uuid4().hex[:8]
+    began = time.time()
+    key, version = once.upload(lines(*(user(f"user-{mark}-{one}") for one in range(number))))
+    receipt = once.receipt(key, version, seconds=300)
+    whole = time.time() - began
+    once.ended(receipt["execution"])
     assert receipt["status"] == "succeeded"
-    assert receipt["counts"] == {
-        "lines": 10_000,
-        "created": 10_000,
-        "exists": 0,
-        "failed": 0,
-        "refused": 0,
-        "unknown": 0,
-    }
+    counts = {"lines": number, "created": number, "exists": 0, "failed": 0, "refused": 0, "unknown": 0}
+    assert receipt["counts"] == counts
     assert once.residue() == NOTHING
+    parts = once.parts_of(receipt["execution"])
+    figures = {"upload to receipt": whole, **parts}
+    record(
+        f"add-users-{number}",
+        [
+            {"name": f"{number} users, {name}", "value": round(seconds, 2), "unit": "s"}
+            for name, seconds in figures.items()
+        ],
+    )
+    with capsys.disabled():
+        split = ", ".join(f"{name} {seconds:.2f}" for name, seconds in figures.items())
+        print(f"\n{number} users, seconds: {split}, the rest before it started")  # noqa: T201 - asked for
+    assert sum(parts.values()) <= whole + 1
 
 
 # --- the file is refused ---
@@ -321,8 +335,8 @@ def _script(workflow: Workflow) -> int:
     """The process of the script of the running task, which is the child of the container's."""
 
     def look() -> int | None:
-        for record in (workflow.sandbox.folder / "processes").glob("*.json"):
-            written = json.loads(record.read_text())
+        for path in (workflow.sandbox.folder / "processes").glob("*.json"):
+            written = json.loads(path.read_text())
             if workflow.name in written["what"]:
                 pid = written["identity"]["pid"]
                 children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
