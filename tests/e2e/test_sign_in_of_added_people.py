@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,17 @@ from playwright.sync_api import Browser, Page, expect
 
 from sandbox.journey.organisation import Organisation
 from sandbox.journey.person import wait_for
-from sandbox.people import Person
+from sandbox.people import Person, user_pool
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, record
 from tests.e2e.test_sign_in import browser, sign_in  # noqa: F401 - a fixture
 from tests.sandbox.conftest import policy
 
 ACCOUNT, TASK, OPERATIVE = "croydon", "add-users", "alice"
 CHOSEN = "a password of one's own choice"
+RIGHTS = ("AdminAddUserToGroup", "AdminCreateUser", "AdminGetUser", "AdminListGroupsForUser")
+MANY = 10_000
 
 
 @dataclass
@@ -65,12 +68,12 @@ class Workflow:
             check=False,
         )
 
-    def receipt(self, name: str) -> dict[str, Any]:
+    def receipt(self, name: str, seconds: float = 60) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             got = self.aws("s3", "cp", f"s3://{self.uploads}-receipts/receipts/{OPERATIVE}/{name}.json", "-")
             return json.loads(got.stdout) if got.returncode == 0 else None
 
-        return wait_for(look, f"the receipt of {name}", 60)
+        return wait_for(look, f"the receipt of {name}", seconds)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,34 @@ def test_people_added_by_one_s3_write_or_by_the_playbook_sign_in_to_the_frontend
     left = client_of_root(settings, ACCOUNT, "s3").list_object_versions(Bucket=workflow.uploads)
     assert not left.get("Versions")
     assert not left.get("DeleteMarkers")
+
+
+def test_the_task_may_add_people_to_that_pool_alone_and_its_network_leads_there(
+    settings: Settings, workflow: Workflow
+) -> None:
+    del workflow
+    document = client_of_root(settings, ACCOUNT, "iam").get_role_policy(
+        RoleName=f"localgov-{TASK}-task", PolicyName="task"
+    )["PolicyDocument"]
+    given = [one for one in document["Statement"] if "cognito" in json.dumps(one)]
+    pool = user_pool(settings, ACCOUNT)
+    account = settings.accounts[ACCOUNT].id
+    assert [one["Resource"] for one in given] == [f"arn:aws:cognito-idp:{settings.region}:{account}:userpool/{pool}"]
+    assert all(action.partition(":")[2] in RIGHTS for one in given for action in one["Action"])
+    endpoints = client_of_root(settings, ACCOUNT, "ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    assert f"com.amazonaws.{settings.region}.cognito-idp" in {one["ServiceName"] for one in endpoints}
+
+
+@pytest.mark.slow
+def test_ten_thousand_people_are_added_to_the_user_pool(settings: Settings, workflow: Workflow) -> None:
+    people = [line(f"person-{number}", "viewers") for number in range(MANY)]
+    began = time.time()
+    key = f"uploads/{OPERATIVE}/many.jsonl"
+    assert workflow.aws("s3", "cp", "-", f"s3://{workflow.uploads}/{key}", given=lines(*people)).returncode == 0
+    receipt = workflow.receipt("many.jsonl", seconds=3000)
+    whole = time.time() - began
+    assert receipt["counts"]["created"] == MANY
+    record("add-people", [{"name": f"{MANY} people added to a user pool", "value": round(whole, 1), "unit": "s"}])
 
 
 def test_a_workflow_that_is_declared_no_longer_is_told_of_and_goes_when_the_inventory_says_so(

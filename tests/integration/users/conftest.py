@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 import uuid
@@ -297,11 +296,6 @@ class Workflow:
             return None
 
         return self.ended(eventually(look, f"the sweep after {execution}"))
-
-    def forget_results(self) -> None:
-        """Results that no receipt could be written of; the sweeper would take them when they are old."""
-        for folder in self.staging.glob("results/*"):
-            shutil.rmtree(folder)
 
     @cached_property
     def staging(self) -> Path:
