@@ -10,18 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from playwright.sync_api import Browser, Page, expect
 
 from sandbox.journey.organisation import Organisation
 from sandbox.journey.person import wait_for
 from sandbox.people import Person, user_pool
-from sandbox.sessions import client_of_root
+from sandbox.sessions import client_of_root, mails_to
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, record
 from tests.e2e.test_sign_in import browser, sign_in  # noqa: F401 - a fixture
@@ -54,6 +54,7 @@ class Workflow:
             [Path(sys.executable).parent / "aws", *arguments],
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+                "HOME": str(self.credentials.parent),  # where it keeps sessions
                 "AWS_CONFIG_FILE": str(profiles),
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.credentials),
                 "AWS_PROFILE": "upload",
@@ -99,7 +100,9 @@ def become(settings: Settings, name: str) -> tuple[str, dict[str, str]]:
     account, may = settings.accounts[ACCOUNT].id, {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": account}}
     iam = client_of_root(settings, ACCOUNT, "iam")
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    role = f"arn:aws:iam::{account}:role/{name}"
     iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy(may))
     given = client_of_root(settings, ACCOUNT, "sts").assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
     return role, {
@@ -118,15 +121,8 @@ def line(name: str, role: str, **more: str) -> dict[str, str]:
 
 
 def invited(settings: Settings, email: str) -> str:
-    """The temporary password in the mail that the emulator would have sent."""
-    account = settings.accounts[ACCOUNT].id
-    kept = requests.get(
-        f"{settings.endpoint_url}/_ministack/ses/messages",
-        params={"account": account},
-        verify=str(settings.ca_bundle),
-        timeout=30,
-    ).json()["messages"]
-    (mail,) = [mail["BodyText"] for mail in kept[account] if email in mail["To"]]
+    """The temporary password in the mail that came."""
+    (mail,) = mails_to(settings, email)
     found = re.search(r"temporary password is (.*)\.$", mail)
     assert found
     return found[1]
@@ -184,7 +180,7 @@ def test_people_added_by_one_s3_write_or_by_the_playbook_sign_in_to_the_frontend
         with browser.new_context() as context:
             page = context.new_page()
             sign_in_for_the_first_time(page, frontend, email, password)
-            expect(page.get_by_text(email)).to_be_visible()
+            expect(page.get_by_role("banner").get_by_text(name)).to_be_visible()
             expect(sees[name](page)).to_be_visible()
         with browser.new_context() as context:  # and from then on with their own
             sign_in(context.new_page(), frontend, Person(ACCOUNT, "added", email, CHOSEN))
