@@ -22,22 +22,34 @@ class SessionError(Exception):
 
 def of_task_role(settings: Settings, role_arn: str) -> boto3.Session:
     """The session that a task with this role would have. The role must exist and trust ECS."""
-    answer = requests.get(
-        f"{settings.endpoint_url}/_sandbox/session",
-        params={"role": role_arn},
-        headers={"Authorization": f"Bearer {settings.control_token.read_text()}"},
-        verify=str(settings.ca_bundle),
-        timeout=_SECONDS,
-    )
-    if not answer.ok:
-        raise SessionError(f"No session of {role_arn}: {answer.status_code} {answer.text[:300]}")
-    document = answer.json()
+    document = _asked(settings, "session", role=role_arn)
     return boto3.Session(
         aws_access_key_id=document["AccessKeyId"],
         aws_secret_access_key=document["SecretAccessKey"],
         aws_session_token=document["Token"],
         region_name=settings.region,
     )
+
+
+def mails_to(settings: Settings, address: str) -> list[str]:
+    """The mails that the sandbox would have sent to somebody, as that person reads them."""
+    found: list[str] = _asked(settings, "mails", to=address)["mails"]
+    return found
+
+
+def _asked(settings: Settings, what: str, **given: str) -> dict[str, Any]:
+    """What the sandbox itself tells whoever can read its control token."""
+    answer = requests.get(
+        f"{settings.endpoint_url}/_sandbox/{what}",
+        params=given,
+        headers={"Authorization": f"Bearer {settings.control_token.read_text()}"},
+        verify=str(settings.ca_bundle),
+        timeout=_SECONDS,
+    )
+    if not answer.ok:
+        raise SessionError(f"No {what} of {', '.join(given.values())}: {answer.status_code} {answer.text[:300]}")
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 def of_root(settings: Settings, account: str) -> boto3.Session:

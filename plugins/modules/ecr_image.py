@@ -44,9 +44,6 @@ options:
     type: bool
     default: false
 attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: full
@@ -57,6 +54,7 @@ notes:
   - An image that is there already is known by its manifest's digest alone; its blobs are not read again then.
   - In check mode a repository that does not exist yet is no error, because a playbook may be about to make it.
 extends_documentation_fragment:
+  - localgov.platform.prediction
   - localgov.platform.repository
   - amazon.aws.common.modules
   - amazon.aws.region.modules

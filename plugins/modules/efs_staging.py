@@ -87,9 +87,6 @@ options:
     type: bool
     default: false
 attributes:
-  check_mode:
-    description: Can run in check mode and return changed status prediction without modifying target.
-    support: full
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
     support: none
@@ -98,6 +95,7 @@ notes:
   - The caller needs C(s3:PutObject) below C(uploads/<target>/) and C(s3:GetObject) below C(receipts/<target>/), as
     the role C(<prefix>-<task>-operative-<target>) has them.
 extends_documentation_fragment:
+  - localgov.platform.prediction
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3

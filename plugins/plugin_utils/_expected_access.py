@@ -46,7 +46,6 @@ _CALLS = {
 _LENT_FOR = timedelta(hours=1)
 # Of the names in another account's bucket, too, nothing but probes may be seen.
 _ONLY_PROBES = {"StringLike": {"s3:prefix": f"*{FOLDER}/"}}
-_OWN_BUCKETS = ("data_store", "workspace", "shared")
 
 Trial = dict[str, str]
 Statement = dict[str, Any]
@@ -263,9 +262,8 @@ def _folders(estate: Estate) -> Iterator[Folder]:
 def _folders_of(estate: Estate, host: str) -> Iterator[Folder]:
     """The top of each bucket, and every folder that an arrow or the share names."""
     account = estate["hosts"][host]
-    for location in _OWN_BUCKETS:
-        bucket = account.get("locations", {}).get(location)
-        if not bucket:
+    for location, bucket in account.get("locations", {}).items():
+        if not bucket or not isinstance(bucket, str):  # those of members are theirs
             continue
         named = {prefix for arrow in _arrows(account) for name, prefix in [_parts(arrow)] if name == location}
         if location == "shared":

@@ -22,6 +22,7 @@ from sandbox.emulator import (
     calls,
     functions,
     gateway,
+    mails,
     managed_passwords,
     network_types,
     object_events,
@@ -137,7 +138,7 @@ def extended(settings: Settings) -> gateway.Application:
 
 def needs() -> list[str]:
     """Every ministack name that the sandbox uses or replaces."""
-    modules: list[Any] = [*CHANGES, *LAST_CHANGES, calls, self_test, runtime]
+    modules: list[Any] = [*CHANGES, *LAST_CHANGES, calls, mails, self_test, runtime]
     return sorted({*_NEEDS, *(name for module in modules for name in module.NEEDS)})
 
 

@@ -4,12 +4,14 @@
 * ``AWS::Cognito::UserPoolIdentityProvider``, which its CloudFormation refuses though its Cognito has it.
 * Return addresses on tasks: ``0.0.0.0``, which stands for a task's own address in its environment, does so too where an
   app client names the addresses that it sends people back to.
+* Temporary passwords that a pool takes which asks for more than twelve characters.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ NEEDS = (
     f"{_COGNITO}._create_identity_provider",
     f"{_COGNITO}._delete_identity_provider",
     f"{_COGNITO}._find_pool_by_client_id",
+    f"{_COGNITO}._generate_temp_password",
     f"{_COGNITO}._update_identity_provider",
     f"{_COGNITO}._user_pools",
 )
@@ -59,6 +62,7 @@ class _ReturnAddresses(list[str]):
 def install(settings: Settings) -> None:
     cognito = find(_COGNITO)
     cognito._find_pool_by_client_id = _knowing_tasks(cognito._find_pool_by_client_id, settings.task_network)
+    cognito._generate_temp_password = _longer(cognito._generate_temp_password)
     find(f"{_PROVISIONERS}._RESOURCE_HANDLERS")[_TYPE] = {"create": _create, "update": _update, "delete": _delete}
     find(f"{_PROVISIONERS}._REPLACING_PROPERTIES")[_TYPE] = ("UserPoolId", "ProviderName", "ProviderType")
 
@@ -73,6 +77,14 @@ def _knowing_tasks(shipped: Any, network: str) -> Any:  # noqa: ANN401 - minista
         return pool_id, pool, {**client, **known}
 
     return find_pool
+
+
+def _longer(shipped: Callable[[], str]) -> Callable[[], str]:
+    @functools.wraps(shipped)
+    def generate() -> str:
+        return "".join(shipped() for _ in range(3))
+
+    return generate
 
 
 def _ask(operation: str, properties: Properties, *names: str) -> None:

@@ -7,10 +7,66 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 from tests.sandbox.conftest import CHECKOUT, Sandbox
+
+_PROGRAM = Path(sys.executable).parent / "ansible-playbook"
+_MODULES = "ansible_collections.localgov.platform.plugins.modules"
+
+
+def play(
+    sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A playbook on the sandbox's inventory, from a folder of its own; for whoever wants to see what it prints."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
+    own = {
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_NOCOLOR": "1",
+        "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
+    }
+    return subprocess.run(
+        [_PROGRAM, "-i", CHECKOUT / "inventories" / "sandbox", playbook, *arguments],
+        cwd=folder,
+        env={**inherited, **own, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def run_module(
+    sandbox: Sandbox, folder: Path, name: str, session: dict[str, str], options: dict[str, Any]
+) -> dict[str, Any]:
+    """What a module says, in a process of its own as Ansible starts it."""
+    path = folder / f"{uuid.uuid4().hex}.json"
+    path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}), encoding="utf-8")
+    described = sandbox.description
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+        **{name.upper(): value for name, value in session.items()},
+        "AWS_REGION": described["region"],
+        "AWS_ENDPOINT_URL": described["endpoint_url"],
+        "AWS_CA_BUNDLE": described["ca_bundle"],
+        "PYTHONPATH": str(CHECKOUT / "build" / "collections"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", f"{_MODULES}.{name}", str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=300,
+        check=False,
+    )
+    path.unlink()
+    assert done.stdout, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
 
 
 class Playbook:
@@ -33,7 +89,7 @@ class Playbook:
         path = self._folder / "playbook.yml"
         path.write_text(json.dumps([play]), encoding="utf-8")
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", CHECKOUT / "inventories" / "sandbox", path],
+            [_PROGRAM, "-i", CHECKOUT / "inventories" / "sandbox", path],
             cwd=self._folder,
             env=self._environment,
             capture_output=True,

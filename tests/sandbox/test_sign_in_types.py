@@ -125,3 +125,12 @@ def test_people_are_sent_back_to_tasks_and_nowhere_else(sandbox: Sandbox, host: 
     }
     page = requests.get(f"{sandbox.description['browser_endpoint_url']}/oauth2/authorize", params=query, timeout=30)
     assert (page.status_code == 200) is is_right
+
+
+def test_a_temporary_password_is_one_that_the_pool_takes(sandbox: Sandbox) -> None:
+    cognito = sandbox.client("cognito-idp", sandbox.root("camden"))
+    pool = cognito.create_user_pool(
+        PoolName="long", UsernameAttributes=["email"], Policies={"PasswordPolicy": {"MinimumLength": 20}}
+    )["UserPool"]["Id"]
+    made = cognito.admin_create_user(UserPoolId=pool, Username="ada@camden.example", DesiredDeliveryMediums=["EMAIL"])
+    assert made["User"]["UserStatus"] == "FORCE_CHANGE_PASSWORD"

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +19,9 @@ from typing import Any
 import pytest
 
 from sandbox.settings import ROOT
+from tests.integration.playbooks import play, run_module
 from tests.sandbox.conftest import Sandbox, policy
 
-MODULES = "ansible_collections.localgov.platform.plugins.modules"
 REGION = {"LocationConstraint": "eu-west-2"}
 EVERYTHING = [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]
 READER = "localgov-run-task"
@@ -84,24 +82,7 @@ class Authority:
         self.client("hub", READER).get_object(Bucket=self.shared, Key=key)["Body"].read()
 
     def play(self, playbook: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
-        own = {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
-            "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
-            "ANSIBLE_NOCOLOR": "1",
-            "LOCALGOV_SANDBOX_DIR": str(self.sandbox.folder),
-        }
-        program = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(ROOT / "inventories" / "sandbox")]
-        return subprocess.run(
-            [*program, str(playbook), *arguments],
-            cwd=self.folder,
-            env={**inherited, **own},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return play(self.sandbox, self.folder, playbook, *arguments)
 
     def ask(self, *, check: bool = False, account: str = "camden", **options: Any) -> dict[str, Any]:
         """What access_log_info says, as the deploy role."""
@@ -115,29 +96,7 @@ class Authority:
         return self._module("access_recording_info", session or self.sandbox.deployer("camden"), given)
 
     def _module(self, name: str, session: dict[str, str], options: dict[str, Any]) -> dict[str, Any]:
-        """What a module says, in a process of its own as Ansible starts it."""
-        path = self.folder / "arguments.json"
-        path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}), encoding="utf-8")
-        described = self.sandbox.description
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
-            **{name.upper(): value for name, value in session.items()},
-            "AWS_REGION": described["region"],
-            "AWS_ENDPOINT_URL": described["endpoint_url"],
-            "AWS_CA_BUNDLE": described["ca_bundle"],
-            "PYTHONPATH": str(ROOT / "build" / "collections"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", f"{MODULES}.{name}", str(path)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            timeout=120,
-            check=False,
-        )
-        assert done.stdout, done.stderr
-        said: dict[str, Any] = json.loads(done.stdout)
-        return said
+        return run_module(self.sandbox, self.folder, name, session, options)
 
     def wait_for(self, key: str) -> dict[str, Any]:
         """What the module says as soon as the log files tell of this file."""

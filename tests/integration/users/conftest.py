@@ -5,10 +5,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,14 +19,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sandbox.settings import ROOT
+from tests.integration.playbooks import play, run_module
 from tests.integration.users.api.service import Api
 from tests.sandbox.conftest import Sandbox, policy
 from tests.sandbox.runtime.registry import Image, image, layer, push
 
 Value = TypeVar("Value")
 
-MODULES = "ansible_collections.localgov.platform.plugins.modules"
 SCRIPTS = Path(__file__).parent / "api"
 TOKEN = f"token-{uuid.uuid4().hex}"
 PASSWORD = f"password-{uuid.uuid4().hex}"
@@ -171,12 +167,21 @@ class Workflow:
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
     def residue(self) -> dict[str, list[Any]]:
-        """What lies in the upload bucket and in the staging area, by the sandbox's own folder."""
+        """What lies in the upload bucket and in the staging area: really, and by what efs_staging_info is told."""
         listed = self.root_s3.list_object_versions(Bucket=self.uploads)
+        answer = self.client("lambda").invoke(FunctionName=f"{self.name}-look", Payload=b"{}")
+        told = json.loads(answer["Payload"].read())
         return {
             "objects": listed.get("Versions", []) + listed.get("DeleteMarkers", []),
             "staged": [path for area in ("files", "results") for path in self.staging.glob(f"{area}/*")],
+            "told": told["uploads"] + told["staged"],
         }
+
+    def parts_of(self, execution: str) -> dict[str, float]:
+        """How many seconds an execution has spent in each of its states that do something."""
+        names = ("Validate", "TakeTurn", "Copy", "Run", "CleanUp", "GiveTurn", "Receipt")
+        spans = {name: self.span_of(execution, name, name) for name in names}
+        return {name: end - start for name, (start, end) in spans.items()}
 
     def failures_of(self, execution: str) -> dict[str, int]:
         """How often each state of an execution has failed."""
@@ -292,11 +297,6 @@ class Workflow:
 
         return self.ended(eventually(look, f"the sweep after {execution}"))
 
-    def forget_results(self) -> None:
-        """Results that no receipt could be written of; the sweeper would take them when they are old."""
-        for folder in self.staging.glob("results/*"):
-            shutil.rmtree(folder)
-
     @cached_property
     def staging(self) -> Path:
         efs = self.client("efs")
@@ -316,31 +316,8 @@ class Workflow:
         self, name: str, session: dict[str, str] | None = None, *, check: bool = False, **options: Any
     ) -> dict[str, Any]:
         """What a module says, in a process of its own as Ansible starts it."""
-        path = self.folder / f"{uuid.uuid4().hex}.json"
-        path.write_text(
-            json.dumps({"ANSIBLE_MODULE_ARGS": {**options, "_ansible_check_mode": check}}), encoding="utf-8"
-        )
-        described = self.sandbox.description
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
-            **{name.upper(): value for name, value in (session or self.operative).items()},
-            "AWS_REGION": described["region"],
-            "AWS_ENDPOINT_URL": described["endpoint_url"],
-            "AWS_CA_BUNDLE": described["ca_bundle"],
-            "PYTHONPATH": str(ROOT / "build" / "collections"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", f"{MODULES}.{name}", str(path)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            timeout=300,
-            check=False,
-        )
-        path.unlink()
-        assert done.stdout, done.stderr
-        said: dict[str, Any] = json.loads(done.stdout)
-        return said
+        given = {**options, "_ansible_check_mode": check}
+        return run_module(self.sandbox, self.folder, name, session or self.operative, given)
 
 
 PLAY = """\
@@ -393,24 +370,7 @@ class Ground:
             json.dumps({name: value for name, value in {**defaults, **variables}.items() if value is not None}),
             encoding="utf-8",
         )
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
-        own = {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
-            "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
-            "ANSIBLE_NOCOLOR": "1",
-            "LOCALGOV_SANDBOX_DIR": str(self.sandbox.folder),
-        }
-        program = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(ROOT / "inventories" / "sandbox")]
-        return subprocess.run(
-            [*program, str(playbook), "-e", f"@{given}", *arguments],
-            cwd=self.folder,
-            env={**inherited, **own},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return play(self.sandbox, self.folder, playbook, "-e", f"@{given}", *arguments)
 
     def workflow(self, task: str, **variables: Any) -> Workflow:
         done = self.play(add_users_stepfn_task=task, **variables)

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,39 @@ def kept(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in folder.rglob("*"):
         if path.is_file() and _OF_SECRETS_MANAGER not in path.name:
             yield str(path), path.read_bytes()
+
+
+@contextmanager
+def process_lists() -> Iterator[set[bytes]]:
+    """Every command line of every process of this machine, for as long as this lasts."""
+    seen: set[bytes] = set()
+    ending = threading.Event()
+
+    def watch() -> None:
+        while not ending.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):  # it has ended
+                    seen.add(path.read_bytes())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield seen
+    finally:
+        ending.set()
+        watching.join()
+
+
+@pytest.mark.parametrize("kind", ["workflow", "once"])
+def test_no_list_of_processes_has_a_password_or_the_token_while_users_are_added(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    chosen: Workflow = request.getfixturevalue(kind)
+    with process_lists() as seen:
+        receipt = chosen.process(lines(*(user(f"listed-{kind}-{number}") for number in range(5))))
+    assert receipt["counts"]["created"] == 5
+    assert any(b"TASK_FILES" in line for line in seen)  # the container's own process was among them
+    assert [line for line in seen if any(secret in line for secret in SECRETS)] == []
 
 
 @pytest.fixture(scope="module")

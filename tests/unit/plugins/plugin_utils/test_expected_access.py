@@ -95,6 +95,18 @@ def test_a_service_is_let_in_where_its_arrows_point_and_nowhere_else() -> None:
     }
 
 
+def test_buckets_that_an_inventory_names_itself_are_tried_too() -> None:
+    bucket = "localgov-300000000002-case-files"
+    market = authority("300000000002")
+    market["locations"] = {"case_files": bucket, "member_shared": {}}
+    market["services"] = cast(Any, {"api": {"image": "api", "reads": ["case_files"]}})
+    both = estate(croydon=market)
+    assert let_in(both, "croydon", "localgov-api-task") == {("list", bucket), ("get", bucket)}
+    assert {
+        trial["expected"] for trial in trials(both, "camden", "localgov-run-task") if bucket in trial["resource"]
+    } == {"refused"}
+
+
 def test_versions_are_listed_and_objects_deleted_where_an_arrow_says_so_and_old_versions_are_for_nobody() -> None:
     data_store, shared = "localgov-012345670123-data-store", "localgov-012345670123-shared"
     assert {place for place in let_in(estate(), "camden", "localgov-run-task") if place[0] not in ("get", "put")} == {
