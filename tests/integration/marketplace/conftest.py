@@ -28,6 +28,7 @@ from sandbox.journey.person import JourneyError, wait_for
 from sandbox.runtime.layouts import Source, make, write
 from sandbox.sessions import client_of_root
 from sandbox.settings import ROOT, Settings, load
+from tests.sandbox.conftest import Sandbox
 
 ACCOUNT, PREFIX = "marketplace", "localgov"
 INVENTORY = ROOT / "inventories" / "digital_marketplace"
@@ -56,10 +57,31 @@ SERVICES: dict[str, dict[str, Any]] = declared("services")["la_services_services
 
 @dataclass(frozen=True)
 class Marketplace:
-    """The deployed account, and the values that were put into its secrets."""
+    """The account, the values that were put into its secrets, and what a sandbox needs beside the inventory."""
 
     settings: Settings
     secrets: dict[str, str]
+    variables: Path
+
+    def deploy(self, *more: Path) -> subprocess.CompletedProcess[str]:
+        """Run site.yml, with more variables than the sandbox's."""
+        program = str(Path(sys.executable).parent / "ansible-playbook")
+        files = (SANDBOX_VARIABLES / "sandbox.yml", SANDBOX_VARIABLES / "organisation.yml", self.variables, *more)
+        return subprocess.run(
+            [
+                program,
+                "-i",
+                str(INVENTORY),
+                "playbooks/site.yml",
+                *(word for file in files for word in ("-e", f"@{file}")),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no static types
         return client_of_root(self.settings, ACCOUNT, service)
@@ -99,19 +121,19 @@ class Marketplace:
 
 @pytest.fixture(scope="session")
 def settings() -> Iterator[Settings]:
+    """A running sandbox of this one account, gone afterwards."""
+    organisation = str(Path(__file__).parent / "organisation.yml")
+    own = {"LOCALGOV_SANDBOX_RUNTIME": "processes", "LOCALGOV_SANDBOX_ORGANISATION": organisation}
+    sandbox = Sandbox(ROOT / "build" / "test" / "marketplace", own)
+    sandbox.run("reset")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCALGOV_SANDBOX_DIR", str(ROOT / "build" / "test" / "marketplace"))
-        patch.setenv("LOCALGOV_SANDBOX_ORGANISATION", str(Path(__file__).parent / "organisation.yml"))
-        _sandbox("reset")
+        for name, value in {**own, "LOCALGOV_SANDBOX_DIR": str(sandbox.folder)}.items():
+            patch.setenv(name, value)
         try:
-            _sandbox("start")
+            sandbox.start()
             yield load()
         finally:
-            _sandbox("reset")
-
-
-def _sandbox(verb: str) -> None:
-    subprocess.run([sys.executable, "-m", "sandbox", verb], cwd=ROOT, check=True, timeout=120)
+            sandbox.run("reset")
 
 
 @pytest.fixture(scope="session")
@@ -151,25 +173,11 @@ def marketplace(settings: Settings, layouts: Path, tmp_path_factory: pytest.Temp
     }
     variables = tmp_path_factory.mktemp("variables") / "sandbox.json"
     variables.write_text(json.dumps(given))
-    deployed = _site(SANDBOX_VARIABLES / "sandbox.yml", SANDBOX_VARIABLES / "organisation.yml", variables)
+    found = Marketplace(settings, values, variables)
+    deployed = found.deploy()
     assert deployed.returncode == 0, deployed.stdout[-4000:]
-    found = Marketplace(settings, values)
     healthy = ["healthy"] * sum(service["desired_count"] for service in SERVICES.values())
     with suppress(JourneyError):
         wait_for(lambda: found.targets() == healthy, "a healthy target for each task", 120)
     assert found.targets() == healthy
     return found
-
-
-def _site(*variables: Path) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).parent / "ansible-playbook")
-    given = [argument for path in variables for argument in ("-e", f"@{path}")]
-    return subprocess.run(
-        [program, "-i", str(INVENTORY), "playbooks/site.yml", *given],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import http.client
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +134,40 @@ def test_a_file_goes_through_the_buckets_by_the_rights_that_are_declared(marketp
     assert supplier.get_object(Bucket=buckets["documents"], Key="offer.pdf")["Body"].read() == b"an offer"
     with pytest.raises(ClientError, match="AccessDenied"):
         buyer.get_object(Bucket=buckets["documents"], Key="offer.pdf")
+
+
+# Whatever comes after it finds what it has left, so it is the last.
+@pytest.mark.slow
+def test_what_a_failed_deployment_goes_back_to_finds_the_rights_that_were_to_go(
+    marketplace: Marketplace, tmp_path: Path
+) -> None:
+    before = rights(marketplace, "api-execution")
+    other = marketplace.client("secretsmanager").create_secret(Name="marketplace/other", SecretString="other")["ARN"]
+    services = copy.deepcopy(SERVICES)
+    api = services["api"]
+    for one in (api, api["init"][1]):
+        one["secrets"] = {**one["secrets"], "API_TOKEN": other}
+    api["command"] = ["python", "-c", "exit(3)"]
+    (tmp_path / "broken.json").write_text(json.dumps({"la_services_services": services}))
+
+    run = marketplace.deploy(tmp_path / "broken.json")
+    assert run.returncode == 2, run.stdout[-4000:]
+    assert "Service api failed" in run.stdout
+    assert "The stack localgov-services is back as it was before. Until a run succeeds, roles keep" in run.stdout
+    # Its only task had gone for the new one, and has started anew with a secret that the new declaration does not name.
+    assert marketplace.ask("/", "api:/agreements")["asked"]["database"]["agreements"] == ["Acme Ltd"]
+    assert other in json.dumps(rights(marketplace, "api-execution")["start"])
+
+    mended = marketplace.deploy()
+    assert mended.returncode == 0, mended.stdout[-4000:]
+    assert rights(marketplace, "api-execution") == before
+
+
+def rights(marketplace: Marketplace, role: str) -> dict[str, Any]:
+    """The policies of a role by their names."""
+    iam, name = marketplace.client("iam"), f"{PREFIX}-{role}"
+    names = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    return {one: iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in names}
 
 
 def declared_buckets() -> list[str]:
