@@ -404,3 +404,10 @@ def _part(template: str, part: str) -> dict[str, Any]:
     (path,) = (path for path in TEMPLATES if path.stem == template)
     found: dict[str, Any] = yaml.load(path.read_text(), _Loader)[part]  # noqa: S506 - a safe loader
     return found
+
+
+@named(resources("AWS::S3::Bucket"))
+def test_a_bucket_of_a_stack_encrypts_with_a_key_of_that_stack(properties: dict[str, Any]) -> None:
+    # The sandbox does not apply it, so it cannot be read back there.
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"GetAtt": "Key.Arn"}}
