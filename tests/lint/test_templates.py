@@ -380,6 +380,13 @@ def test_a_staging_area_is_encrypted_and_lets_in_two_roles_through_access_points
     assert len(denied["DenyAllButTheTwoRoles"]["StringNotEquals"]["aws:PrincipalArn"]) == 2
 
 
+@named(resources("AWS::S3::Bucket"))
+def test_a_bucket_of_a_stack_encrypts_with_a_key_of_that_stack(properties: dict[str, Any]) -> None:
+    # The sandbox does not apply it, so it cannot be read back there.
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"GetAtt": "Key.Arn"}}
+
+
 @named(resources("AWS::StepFunctions::StateMachine"))
 def test_a_workflow_logs_what_it_does_and_not_what_with(properties: dict[str, Any]) -> None:
     assert properties["LoggingConfiguration"]["Level"] == "ALL"
