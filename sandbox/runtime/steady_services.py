@@ -19,12 +19,14 @@ NEEDS = (
     "ministack.services.cloudformation._stacks",
     "ministack.services.cloudformation.load_persisted_state",
     "ministack.services.cloudformation.stacks._add_event",
+    "ministack.services.cloudformation.stacks._failed_operation",
     "ministack.services.cloudformation.stacks._provision_keeping_seed",
     "ministack.services.cloudformation.stacks._runs_on_worker_thread",
     "ministack.services.cloudformation.stacks._sends_back_failed_update",
     "ministack.services.cloudformation.stacks._topological_sort",
     "ministack.services.cloudformation.stacks._update_keeping_seed",
     "ministack.services.cloudformation.stacks._update_resource",
+    "ministack.services.cloudformation.stacks.now_iso",
     "ministack.services.ecs._primary_deployment",
     "ministack.services.ecs._services",
 )
@@ -54,6 +56,7 @@ class _Operation:
 
     last: str  # the service that waits for all
     begun: list[_Begun] = field(default_factory=list)
+    made_in_vain: list[str] = field(default_factory=list)  # logical ids of services that are there, and failed
 
 
 _operation: ContextVar[_Operation | None] = ContextVar("operation", default=None)
@@ -73,6 +76,7 @@ class SteadyServices:
         self._provision = stacks._provision_keeping_seed
         self._update = stacks._update_keeping_seed
         self._update_resource = stacks._update_resource
+        self._failed_operation = stacks._failed_operation
 
     def patch(self) -> None:
         stacks = self._stacks
@@ -83,6 +87,7 @@ class SteadyServices:
         stacks._provision_keeping_seed = self.provision
         stacks._update_keeping_seed = self.update
         stacks._update_resource = self.update_resource
+        stacks._failed_operation = self.failed_operation
         _end_what_was_interrupted()
 
     def sort(self, resources: dict[str, Any], conditions: dict[str, bool]) -> list[str]:
@@ -99,9 +104,36 @@ class SteadyServices:
     def provision(self, kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> object:
         answer = self._provision(kind, logical_id, properties, stack)
         if kind == _SERVICE:
-            self._note(logical_id, answer[0][0], "CREATE")
-            self._wait_after_the_last(logical_id, stack)
+            arn, attributes = answer[0]
+            self._note(logical_id, arn, "CREATE")
+            try:
+                self._wait_after_the_last(logical_id, stack)
+            except ValueError:
+                self._keep(stack, logical_id, {"PhysicalResourceId": arn, "Attributes": attributes}, properties)
+                raise
         return answer
+
+    def _keep(self, stack: str, logical_id: str, known: dict[str, Any], properties: dict[str, Any]) -> None:
+        """A service that failed is the stack's, and goes with it; as shipped it would stay in its successor's way."""
+        from ministack.services.cloudformation import _stacks
+
+        _stacks[stack]["_resources"][logical_id] = {
+            **known,
+            "LogicalResourceId": logical_id,
+            "ResourceType": _SERVICE,
+            "ResourceStatus": "CREATE_FAILED",
+            "Properties": properties,
+            "Timestamp": self._stacks.now_iso(),
+        }
+        operation = _operation.get()
+        if operation is not None:
+            operation.made_in_vain.append(logical_id)
+
+    def failed_operation(self, is_update: bool, previous: object, created: list[str], *rest: object) -> object:
+        """What a rollback needs to know: it takes back a service that failed, too."""
+        operation = _operation.get()
+        more = operation.made_in_vain if operation is not None else []
+        return self._failed_operation(is_update, previous, [*created, *more], *rest)
 
     def update(
         self, kind: str, arn: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str, *rest: object

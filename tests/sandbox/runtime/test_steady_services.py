@@ -64,6 +64,17 @@ def test_a_stack_whose_service_never_becomes_healthy_is_not_created(camden: Acco
     assert "ECS Deployment Circuit Breaker was triggered" in reasons(camden)["Deaf"]
 
 
+def test_a_stack_that_was_not_created_goes_with_its_services_and_can_be_created_again(camden: Account) -> None:
+    assert deploy(camden, {"deaf": CRASHES}) == "CREATE_FAILED"
+    cloudformation = camden.client("cloudformation")
+    cloudformation.delete_stack(StackName=camden.cluster)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=camden.cluster, WaiterConfig={"Delay": 1})
+    assert camden.service("deaf")["status"] == "INACTIVE"
+    assert deploy(camden, {"deaf": LISTENER}) == "CREATE_COMPLETE"
+    assert deploy(camden, {"deaf": LISTENER, "other": CRASHES}) == "UPDATE_ROLLBACK_COMPLETE"
+    assert (camden.service("deaf")["status"], camden.service("other")["status"]) == ("ACTIVE", "INACTIVE")
+
+
 @pytest.mark.parametrize("broken", [pytest.param(CRASHES, id="crashing"), pytest.param(SILENT, id="never healthy")])
 def test_an_update_that_never_becomes_healthy_is_rolled_back_while_the_old_task_goes_on_serving(
     camden: Account, broken: str
