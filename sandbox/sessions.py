@@ -6,14 +6,20 @@ Nothing that is deployed uses this; on AWS the same sessions exist only inside E
 
 from __future__ import annotations
 
+import threading
+from functools import cache
 from typing import Any
 
 import boto3
+import botocore.session
 import requests
 
 from sandbox.settings import Settings
 
 _SECONDS = 30
+# What botocore knows of the services: it costs a tenth of a second to read, and every session would read its own.
+_MODELS = botocore.session.Session().get_component("data_loader")
+_MAKING_A_CLIENT = threading.Lock()
 
 
 class SessionError(Exception):
@@ -23,12 +29,7 @@ class SessionError(Exception):
 def of_task_role(settings: Settings, role_arn: str) -> boto3.Session:
     """The session that a task with this role would have. The role must exist and trust ECS."""
     document = _asked(settings, "session", role=role_arn)
-    return boto3.Session(
-        aws_access_key_id=document["AccessKeyId"],
-        aws_secret_access_key=document["SecretAccessKey"],
-        aws_session_token=document["Token"],
-        region_name=settings.region,
-    )
+    return of_keys(settings.region, document["AccessKeyId"], document["SecretAccessKey"], document["Token"])
 
 
 def mails_to(settings: Settings, address: str) -> list[str]:
@@ -54,15 +55,27 @@ def _asked(settings: Settings, what: str, **given: str) -> dict[str, Any]:
 
 def of_root(settings: Settings, account: str) -> boto3.Session:
     """The root of an account: the emulator takes its id as access key."""
-    return boto3.Session(
-        aws_access_key_id=settings.accounts[account].id,
-        aws_secret_access_key="test",  # noqa: S106 - the emulator's convention, no secret
-        region_name=settings.region,
-    )
+    return of_keys(settings.region, settings.accounts[account].id, "test")  # the emulator's convention, no secret
+
+
+@cache
+def of_keys(
+    region: str, aws_access_key_id: str, aws_secret_access_key: str, aws_session_token: str | None = None
+) -> boto3.Session:
+    """One session for all who ask with the same keys."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _MODELS)
+    return boto3.Session(aws_access_key_id, aws_secret_access_key, aws_session_token, region, botocore_session=core)
 
 
 def client_of_root(settings: Settings, account: str, service: str) -> Any:  # noqa: ANN401 - boto3 has no static types
     """A client of the sandbox that acts as the root of an account."""
-    where: dict[str, Any] = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
-    session: Any = of_root(settings, account)
-    return session.client(service, **where)
+    where = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
+    return client(of_root(settings, account), service, **where)
+
+
+def client(session: boto3.Session, service: str, **more: Any) -> Any:  # noqa: ANN401 - boto3 has no static types
+    """A client of a session that several threads may have: boto3 makes one at a time."""
+    made_by: Any = session
+    with _MAKING_A_CLIENT:
+        return made_by.client(service, **more)

@@ -69,7 +69,8 @@ class Organisation:
         if principal not in self._sessions:
             arn = f"arn:aws:iam::{self.account_id(principal.account)}:role/{principal.role}"
             self._sessions[principal] = sessions.of_task_role(self._settings, arn)
-        return self._sessions[principal].client("s3", **self._sandbox)
+        client: S3Client = sessions.client(self._sessions[principal], "s3", **self._sandbox)
+        return client
 
     def keys(self, principal: Principal, bucket: str, prefix: str = "") -> list[str]:
         """Keys below the prefix, as the principal may list them."""

@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
+from sandbox import sessions
 from sandbox.settings import ROOT, Settings
 from tests.e2e.test_deployment import ACCOUNTS
 
@@ -113,16 +113,15 @@ def _deployer(settings: Settings, account: str) -> Any:  # noqa: ANN401 - boto3'
     """Makes clients with a session of the account's deploy role, taken on by the operator."""
     keys = configparser.ConfigParser()
     keys.read(settings.shared_credentials_file)
-    endpoint: dict[str, Any] = {
-        "region_name": settings.region,
-        "endpoint_url": settings.endpoint_url,
-        "verify": str(settings.ca_bundle),
-    }
+    endpoint = {"endpoint_url": settings.endpoint_url, "verify": str(settings.ca_bundle)}
     role = f"arn:aws:iam::{settings.accounts[account].id}:role/localgov-deploy"
-    operator: Any = boto3.Session(keys["operator"]["aws_access_key_id"], keys["operator"]["aws_secret_access_key"])
-    assumed = operator.client("sts", **endpoint).assume_role(RoleArn=role, RoleSessionName="network")["Credentials"]
-    deployer: Any = boto3.Session(assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"])
-    return lambda service: deployer.client(service, **endpoint)
+    operator = sessions.of_keys(settings.region, **keys["operator"])
+    sts = sessions.client(operator, "sts", **endpoint)
+    assumed = sts.assume_role(RoleArn=role, RoleSessionName="network")["Credentials"]
+    deployer = sessions.of_keys(
+        settings.region, assumed["AccessKeyId"], assumed["SecretAccessKey"], assumed["SessionToken"]
+    )
+    return lambda service: sessions.client(deployer, service, **endpoint)
 
 
 @pytest.fixture(scope="module", params=sorted(ACCOUNTS))

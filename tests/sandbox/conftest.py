@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
+
+from sandbox import sessions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -67,9 +68,8 @@ class Sandbox:
 
     def client(self, service: str, credentials: dict[str, str], *, endpoint: str | None = None, **more: Any) -> Any:
         described = self.description
-        given: dict[str, Any] = {**credentials, "region_name": described["region"]}
-        session: Any = boto3.session.Session(**given)
-        return session.client(
+        return sessions.client(
+            sessions.of_keys(described["region"], **credentials),
             service,
             endpoint_url=endpoint or described["endpoint_url"],
             verify=described["ca_bundle"],

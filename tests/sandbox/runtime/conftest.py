@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import boto3
 import pytest
 import yaml
 from botocore.config import Config
 
+from sandbox import sessions
 from tests.sandbox.conftest import Sandbox
 
 Value = TypeVar("Value")
@@ -64,9 +64,8 @@ class Account:
 
     def client(self, service: str) -> Any:
         described = self.sandbox.description
-        credentials: dict[str, Any] = self.sandbox.root(self.name)
-        session: Any = boto3.session.Session(region_name=described["region"], **credentials)
-        return session.client(
+        return sessions.client(
+            sessions.of_keys(described["region"], **self.sandbox.root(self.name)),
             service,
             endpoint_url=described["endpoint_url"],
             verify=described["ca_bundle"],

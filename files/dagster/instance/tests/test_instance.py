@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import InstigatorType
 from localgov_dagster_instance import __main__ as service
+from localgov_dagster_instance import database as logins
 from processes import ACCOUNT, REGION, emulator, free_port, listens, postgresql, wait_until
 
 SOURCE = Path(__file__).parent.parent / "src"
@@ -176,7 +177,7 @@ def test_the_reference_that_a_run_gets_names_variables_and_no_secret(
     assert database["DAGSTER_PG_PASSWORD"] not in reference
 
 
-def test_the_daemon_starts_one_task_for_a_request_and_says_that_it_lives(
+def test_the_daemon_starts_one_task_for_a_request_says_that_it_lives_and_keeps_its_connections(
     task_environment: dict[str, str],
     ecs: Any,  # noqa: ANN401
     tmp_path: Path,
@@ -189,12 +190,24 @@ def test_the_daemon_starts_one_task_for_a_request_and_says_that_it_lives(
     with started("daemon", task_environment, tmp_path):
         wait_until(lambda: bool(tasks(ecs)), "a task is started")
         wait_until(alive, "the daemon has a heartbeat")
+        wait_until(lambda: lasting_connections(task_environment) > 0, "a connection is kept")
     (task,) = tasks(ecs)
     (override,) = task["overrides"]["containerOverrides"]
     assert override["name"] == "run"
     assert override["command"][:3] == ["dagster", "api", "execute_run"]
     # ECS takes 8192 characters of overrides. Our code location's names are not much longer than these.
     assert len(str(task["overrides"])) < 5000
+
+
+def lasting_connections(environment: dict[str, str]) -> int:
+    """How many connections have been open for longer than any query of Dagster's takes."""
+    with closing(logins.connect(environment, logins.APPLICATION)) as session, session.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE usename = current_user AND backend_start < now() - interval '5 seconds'"
+        )
+        ((number,),) = cursor.fetchall()
+    return int(number)
 
 
 def tasks(ecs: Any) -> list[dict[str, Any]]:  # noqa: ANN401

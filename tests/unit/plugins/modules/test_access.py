@@ -92,8 +92,9 @@ def test_bad_input_is_refused_before_aws_is_asked(
     ],
 )
 def test_an_unreachable_aws_is_said_without_a_traceback(
-    capsys: pytest.CaptureFixture[str], module: ModuleType, arguments: dict[str, Any]
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: ModuleType, arguments: dict[str, Any]
 ) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore's own pauses between attempts are not waited for
     with patch_module_args({**CONNECTION, **arguments}), pytest.raises(SystemExit):
         module.main()
     failed = json.loads(capsys.readouterr().out)

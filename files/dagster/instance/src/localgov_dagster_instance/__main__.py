@@ -23,7 +23,6 @@ WEBSERVER_PORT = "3000"
 DATABASE_SECONDS = 300
 CODE_SERVER_SECONDS = 120
 _PAUSE_SECONDS = 1.0
-_DAEMON = ["-m", "dagster._daemon"]
 _WORKSPACE = ["--workspace", str(HOME / "workspace.yaml")]
 # Where the locations that the account hosts beside its own are written down; the only place that can be written to.
 HOSTED_WORKSPACE = Path(tempfile.gettempdir()) / "hosted-workspace.yaml"
@@ -36,8 +35,8 @@ def command(service: str, environment: Mapping[str, str]) -> list[str]:
     hosted = ["--workspace", str(HOSTED_WORKSPACE)] if hosted_locations(environment) else []
     commands = {
         "webserver": ["-m", "dagster_webserver", *_WORKSPACE, *hosted, "--host", address, "--port", WEBSERVER_PORT],
-        "daemon": [*_DAEMON, "run", *_WORKSPACE, *hosted],
-        "check-daemon": [*_DAEMON, "liveness-check"],
+        "daemon": ["-m", "localgov_dagster_instance.daemon", *_WORKSPACE, *hosted],
+        "check-daemon": ["-m", "dagster._daemon", "liveness-check"],
     }
     if service not in commands:
         raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}, prepare-database.")
