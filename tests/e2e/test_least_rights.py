@@ -19,6 +19,7 @@ SERVICES = {"frontend": "sutton", "code-server": "camden", "daemon": "camden", "
 # Rights that nothing of the above uses, and what they are for.
 RESERVED = {
     ("code-server", "s3:GetObject"): "reports, which are read where an upload was replaced",
+    ("code-server", "sqs:GetQueueAttributes"): "how many messages wait, for whoever hosts what wants to know",
     ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
     ("run", "s3:ListBucket"): "only who may list a bucket is told by S3 that an object is not there, and not 403",
 }

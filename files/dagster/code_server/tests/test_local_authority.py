@@ -12,8 +12,10 @@ import dagster as dg
 import pytest
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
-from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS, new_uploads
+from localgov_pipeline.defs.local_authority.announcements import announced_uploads
+from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
 from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.lib.announcements import Memory
 
 FIRST = "20260401t101500-00000000000000aa"
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99", "05/03/2012", "2012-03-05")
@@ -40,10 +42,16 @@ class Authority:
             definitions=self.definitions,
             cursor=self.cursor,
         )
-        outcome = new_uploads(context)
+        outcome = announced_uploads(context)
         assert isinstance(outcome, dg.SensorResult)
         self.cursor = outcome.cursor
         return list(outcome.run_requests or [])
+
+    def waited_for(self, seconds: float) -> None:
+        """As if what waits had been seen so much earlier."""
+        memory = Memory.of(self.cursor)
+        earlier = {key: seen - seconds for key, seen in json.loads(memory.listing or "{}").items()}
+        self.cursor = memory._replace(listing=json.dumps(earlier)).cursor()
 
     def storage(self) -> Storage:
         return Storage(**{f"{name.replace('-', '_')}_location": f"s3://{b}" for name, b in self.buckets.items()})
@@ -273,8 +281,7 @@ def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    long_ago = {key: seen - PATIENCE_SECONDS - 1 for key, seen in json.loads(authority.cursor or "").items()}
-    authority.cursor = json.dumps(long_ago)
+    authority.waited_for(PATIENCE_SECONDS + 1)
 
     (request,) = authority.tick()
     assert request.job_name == "give_up"
@@ -288,7 +295,7 @@ def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(autho
 def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    authority.cursor = json.dumps(dict.fromkeys(json.loads(authority.cursor or ""), 0.0))
+    authority.waited_for(PATIENCE_SECONDS + 1)
     (late,) = authority.tick()
     assert authority.run(first).success
 

@@ -17,6 +17,7 @@ from localgov_pipeline.defs.local_authority import (
     stage5_shared,
     stage6_report,
 )
+from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.rejection import give_up
 from localgov_pipeline.defs.local_authority.run import process_submission
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
@@ -34,7 +35,7 @@ def definitions() -> dg.Definitions:
             stage6_report.report,
         ],
         jobs=[process_submission, give_up],
-        sensors=[stage1_upload.new_uploads],
+        sensors=[announced_uploads],
         resources={
             "storage": Storage(
                 data_store_location=dg.EnvVar("DATA_STORE_LOCATION"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Uploads, put into the data store by a person's browser, and the sensor that notices them."""
+"""Uploads, put into the data store by a person's browser, and how those that wait are noticed."""
 
 from __future__ import annotations
 
@@ -24,23 +24,21 @@ _REQUESTS_PER_TICK = 200
 upload = dg.AssetSpec("upload", description="A CSV file in the data store, under `uploads/`.", kinds={"s3", "csv"})
 
 
-@dg.sensor(
-    jobs=[process_submission, give_up],
-    minimum_interval_seconds=5,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
-def new_uploads(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+def look(storage: Storage, cursor: str | None) -> dg.SensorResult:
     """One run for each version of an upload. An upload stays pending until its report is written, so a lost run is
     asked for again; Dagster starts nothing twice for the same run key."""
-    storage = Storage.from_environment()
     bucket = storage.data_store
     pending = submissions.pending_uploads(
         storage.versions(bucket, submissions.UPLOADS_PREFIX), _reports(storage), lambda key: _version(storage, key)
     )
-    first_seen = json.loads(context.cursor or "{}")
+    first_seen = json.loads(cursor or "{}")
     todo = submissions.agenda(pending, bucket, first_seen, time.time(), PATIENCE_SECONDS)
     requests = list(islice(_requests(todo, bucket), _REQUESTS_PER_TICK))
-    return dg.SensorResult(run_requests=requests, cursor=json.dumps(todo.first_seen))
+    return requested(requests, json.dumps(todo.first_seen))
+
+
+def requested(requests: list[dg.RunRequest], cursor: str | None = None) -> dg.SensorResult:
+    return dg.SensorResult(run_requests=requests, cursor=cursor)
 
 
 def _reports(storage: Storage) -> dict[str, datetime]:
@@ -57,10 +55,14 @@ def _requests(todo: submissions.Agenda, bucket: str) -> Iterator[dg.RunRequest]:
     process = ((process_submission.name, "", upload) for upload in todo.process)
     abandon = ((give_up.name, "#given-up", upload) for upload in todo.give_up)
     for job, suffix, waiting in chain(process, abandon):
-        yield dg.RunRequest(
-            run_key=waiting.run_key(bucket) + suffix,
-            job_name=job,
-            run_config=run_config(waiting),
-            # The instance runs one at a time for each value: versions of one upload cannot overtake each other.
-            tags={"localgov/submission": waiting.submission.upload_key},
-        )
+        yield run_request(job, suffix, waiting, bucket)
+
+
+def run_request(job: str, suffix: str, waiting: submissions.Upload, bucket: str) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=waiting.run_key(bucket) + suffix,
+        job_name=job,
+        run_config=run_config(waiting),
+        # The instance runs one at a time for each value: versions of one upload cannot overtake each other.
+        tags={"localgov/submission": waiting.submission.upload_key},
+    )
