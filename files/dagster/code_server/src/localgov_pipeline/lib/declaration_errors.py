@@ -10,9 +10,14 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _PLACES = {"tables": "table", "columns": "column", "profiles": "profile", "checks": "check"}
-_FORMS = {
+# What each key of a declaration holds; docs/datasets.md has the same.
+FORMS = {
+    "dataset": "its name: lower-case letters, digits and underscores",
     "title": "a few words in plain English",
     "description": "a sentence or two in plain English",
+    "first_year": "the first year with rules, such as 2024",
+    "last_year": "the last year with rules, such as 2026",
+    "dates": "DD/MM/YYYY or YYYY-MM-DD: how dates are written in this dataset",
     "schema_version": "a number that grows when what is shared takes another form, such as 1",
     "format": "csv or xml",
     "profiles": "a mapping of at least one profile, such as `regional: {title: For the organisation}`",
@@ -59,10 +64,10 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
     before = f"{place}: " if place else ""
     if kind == "value_error":
         return f"{before}{message.removeprefix('Value error, ')}."
-    if kind == "extra_forbidden" and field not in _FORMS:
+    if kind == "extra_forbidden" and field not in FORMS:
         return f"{before}`{field}` is not known here. Take it out, or mend its spelling."
     fault = "is missing" if kind == "missing" else "has not the expected form"
-    expected = f" Expected: {_FORMS[field]}." if field in _FORMS else ""
+    expected = f" Expected: {FORMS[field]}." if field in FORMS else ""
     return f"{before}`{field}` {fault}.{expected}"
 
 
