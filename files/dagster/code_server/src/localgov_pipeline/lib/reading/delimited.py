@@ -13,6 +13,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -30,7 +31,7 @@ from localgov_pipeline.lib.reading.leftovers import (
 from localgov_pipeline.lib.reading.shapes import PLACES_NAMED, ParsedTable, Sheet, counted, limited
 
 _CHUNK_ROWS = 50_000
-_BLANK = " \t\n\r\v\f\u00a0\u200b\ufeff"
+_BLANK = " \t\n\r\v\f\u00a0\u2007\u202f\u200b\ufeff"
 
 
 def read_delimited(sheet: Sheet, dataset: Dataset, folder: Path) -> ParsedTable:
@@ -38,8 +39,9 @@ def read_delimited(sheet: Sheet, dataset: Dataset, folder: Path) -> ParsedTable:
     header = find_header(sheet.path, dataset)
     notices = [*_about_header(header)]
     stem = folder / f"{sheet.path.stem}-{header.table.name}"
-    if _is_regular(sheet.path, header):
-        rows = _regular_rows(sheet.path, header, stem)
+    lines = _line_facts(sheet.path, header)
+    if lines.regular:
+        rows = _regular_rows(sheet.path, header, stem, lines.padded)
     else:
         rows, about_cells = _irregular_rows(sheet.path, header, stem)
         notices += about_cells
@@ -60,20 +62,29 @@ def _about_header(header: Header) -> Iterator[Finding]:
         yield Finding(header.row, None, "header", reason)
 
 
-def _is_regular(path: Path, header: Header) -> bool:
-    """Every line is one row: as many cells as the header, each without quotation marks or in a pair of them, and more
-    cells only when they are blank."""
+class _LineFacts(NamedTuple):
+    """`regular`: every line is one row, with as many cells as the header, each without quotation marks or in a pair of
+    them, and more cells only when they are blank. `padded`: some cells may begin or end with spaces."""
+
+    regular: bool
+    padded: bool
+
+
+def _line_facts(path: Path, header: Header) -> _LineFacts:
     separator = re.escape(header.separator)
     blank = rf"[^\S{separator}]" if header.separator == "\t" else r"\s"
     cell = rf'(?:[^"{separator}]*|"(?:[^"]|"")*")'
     shape = rf"^{cell}(?:{separator}{cell}){{{len(header.names) - 1}}}(?:{separator}{blank}*)*$"
     line = pl.col("line")
     odd = ~line.str.contains(shape) & ~line.str.contains(rf"^[\s{separator}]*$")
+    edge = rf'[{separator}"]'
+    padded = line.str.contains(rf"(?:^|{edge})[{_BLANK}]|[{_BLANK}](?:{edge}|$)")
     lines = pl.scan_lines(path, glob=False).slice(header.lines)
-    return not lines.select(odd.any()).collect(engine="streaming").item()
+    found = lines.select(odd.any().alias("odd"), padded.any().alias("padded")).collect(engine="streaming")
+    return _LineFacts(not found["odd"].item(), found["padded"].item())
 
 
-def _regular_rows(path: Path, header: Header, stem: Path) -> pl.LazyFrame:
+def _regular_rows(path: Path, header: Header, stem: Path, padded: bool) -> pl.LazyFrame:
     scanned = pl.scan_csv(
         path,
         has_header=False,
@@ -86,12 +97,17 @@ def _regular_rows(path: Path, header: Header, stem: Path) -> pl.LazyFrame:
         row_index_offset=header.row + 1,
         glob=False,
     )
-    return _kept(scanned, header, Path(f"{stem}.parquet"))
+    return _kept(_stripped(scanned, header) if padded else scanned, header, Path(f"{stem}.parquet"))
+
+
+def _stripped(rows: pl.LazyFrame, header: Header) -> pl.LazyFrame:
+    stripped = rows.with_columns(pl.col(name).str.strip_chars(_BLANK) for name in header.names)
+    # `replace` would collect the whole column in memory.
+    return stripped.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in header.names)
 
 
 def _kept(rows: pl.LazyFrame, header: Header, target: Path) -> pl.LazyFrame:
-    columns = [pl.col(name).str.strip_chars(_BLANK).replace("", None) for name in header.names]
-    filled = rows.select(pl.col(ROW).cast(pl.UInt32), *columns).filter(
+    filled = rows.select(pl.col(ROW).cast(pl.UInt32), *header.names).filter(
         ~pl.all_horizontal(pl.col(name).is_null() for name in header.names)
     )
     filled.sink_parquet(target, compression="lz4", engine="streaming")
@@ -185,7 +201,7 @@ def _irregular_rows(path: Path, header: Header, stem: Path) -> tuple[pl.LazyFram
     parts = []
     for number, (first, chunk) in enumerate(_chunks(path, header, oddities)):
         part = Path(f"{stem}-{number}.parquet")
-        _kept(_frame(first, chunk, header, oddities).lazy(), header, part)
+        _kept(_stripped(_frame(first, chunk, header, oddities).lazy(), header), header, part)
         parts.append(part)
     return pl.scan_parquet(parts, glob=False), oddities.notices(header)
 
