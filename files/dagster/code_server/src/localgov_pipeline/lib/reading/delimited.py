@@ -64,7 +64,8 @@ def _about_header(header: Header) -> Iterator[Finding]:
 
 class _LineFacts(NamedTuple):
     """`regular`: every line is one row, with as many cells as the header, each without quotation marks or in a pair of
-    them, and more cells only when they are blank. `padded`: some cells may begin or end with spaces."""
+    them, and more cells only when they are blank. `padded`: some cells may begin or end with spaces, or be blank
+    in quotation marks, which polars takes for text."""
 
     regular: bool
     padded: bool
@@ -78,7 +79,7 @@ def _line_facts(path: Path, header: Header) -> _LineFacts:
     line = pl.col("line")
     odd = ~line.str.contains(shape) & ~line.str.contains(rf"^[\s{separator}]*$")
     edge = rf'[{separator}"]'
-    padded = line.str.contains(rf"(?:^|{edge})[{_BLANK}]|[{_BLANK}](?:{edge}|$)")
+    padded = line.str.contains(rf'(?:^|{edge})[{_BLANK}]|[{_BLANK}](?:{edge}|$)|""')
     lines = pl.scan_lines(path, glob=False).slice(header.lines)
     found = lines.select(odd.any().alias("odd"), padded.any().alias("padded")).collect(engine="streaming")
     return _LineFacts(not found["odd"].item(), found["padded"].item())
