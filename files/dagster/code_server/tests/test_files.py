@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
+from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 import pytest
+import xlsxwriter
 from buckets import SAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from localgov_pipeline.lib import outputs
 from localgov_pipeline.lib.cleaning import clean, refuse_without_rows
-from localgov_pipeline.lib.csv_file import parse
 from localgov_pipeline.lib.declarations import Table, declared
 from localgov_pipeline.lib.findings import FileRefusedError
 from localgov_pipeline.lib.pseudonyms import Keys
+from localgov_pipeline.lib.reading import ParsedTable, read
 from localgov_pipeline.lib.sharing import shared_table
 
 KEYS = Keys(b"a key that is used by tests, and by nobody else")
@@ -31,16 +35,32 @@ class Outcome(NamedTuple):
     left_out: int
 
 
+def parsed(content: str | bytes, year: int = 2026) -> tuple[ParsedTable, pl.DataFrame]:
+    """The one table of a file, and its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upload"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        (table,) = read(path, declared("ssda903", year), Path(folder))
+        return table, table.rows.collect()
+
+
 def cleaned(content: str | bytes, year: int = 2026) -> tuple[Table, Outcome]:
-    encoded = content.encode() if isinstance(content, str) else content
-    table, parsed = parse(encoded, declared("ssda903", year))
-    rows, errors = pl.collect_all(clean(parsed.lazy(), table))
-    refuse_without_rows(len(parsed), len(rows), table)
-    return table, Outcome(rows, errors, len(parsed) - len(rows))
+    found, read_rows = parsed(content, year)
+    rows, errors = pl.collect_all(clean(read_rows.lazy(), found.table))
+    refuse_without_rows(len(read_rows), len(rows), found.table)
+    return found.table, Outcome(rows, errors, len(read_rows) - len(rows))
 
 
 def shared(table: Table, outcome: Outcome) -> pl.DataFrame:
     return shared_table(outcome.rows.lazy(), table, "regional", KEYS).collect()
+
+
+def result(table: Table, outcome: Outcome) -> str:
+    """The CSV file that the person gets back."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "result.csv"
+        outputs.write_result(outcome.rows.lazy(), table, path)
+        return path.read_text()
 
 
 def one_cell(column: str, value: str, year: int = 2026) -> tuple[object, list[str]]:
@@ -139,7 +159,7 @@ def test_the_same_table_is_read_however_it_was_saved(content: str) -> None:
     table, outcome = cleaned(content)
     assert table.name == "header"
     assert outcome.errors.is_empty()
-    assert outputs.result_csv(outcome.rows).decode().splitlines() == [HEADER, GOOD_ROW]
+    assert result(table, outcome).splitlines() == [HEADER, GOOD_ROW]
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -154,14 +174,14 @@ def test_rows_are_numbered_as_in_the_spreadsheet(quote: str) -> None:
     [
         (b"", [(None, None, "empty")]),
         (b"\xef\xbb\xbf \r\n", [(None, None, "empty")]),
-        (f"{HEADER}\n".encode("utf-16"), [(1, None, "encoding")]),
+        (f"{HEADER}\n".encode("utf-16"), [(None, None, "rows")]),
         (f"{HEADER}\n".encode("utf-16-le"), [(None, None, "encoding")]),
-        (b"PK\x03\x04abc", [(None, None, "encoding")]),
+        (b"PK\x03\x04abc", [(None, None, "workbook")]),
         (f"{HEADER}\n{GOOD_ROW}\nTEST2,M\n{GOOD_ROW},1\n", [(3, None, "cells"), (4, None, "cells")]),
         (f'{HEADER}\n{GOOD_ROW}\n"TEST2{GOOD_ROW}\n{GOOD_ROW}\n', [(3, None, "quote")]),
         (f'{HEADER}\n"TEST"2,M,05/03/2012,WBRI,U,,\n', [(2, None, "quote")]),
         (f"{HEADER},{HEADER}\n{GOOD_ROW},{GOOD_ROW}\n", [(1, name, "columns") for name in sorted(HEADER.split(","))]),
-        (HEADER.replace(",", ";") + "\n", [(1, None, "columns")]),
+        (HEADER.replace(",", ";") + "\n", [(None, None, "rows")]),
         (f"{HEADER}\n", [(None, None, "rows")]),
         (f"{HEADER}\nT-1,M,05/03/2012,WBRI,U,,\n", [(None, "CHILD", "rows")]),
     ],
@@ -172,10 +192,25 @@ def test_a_file_that_cannot_be_trusted_is_refused_with_the_place(
     assert refused(content) == findings
 
 
-def test_a_wrong_separator_is_named() -> None:
-    with pytest.raises(FileRefusedError) as caught:
-        cleaned(HEADER.replace(",", ";") + "\n")
-    assert "semicolons" in caught.value.findings[0].reason
+def test_a_workbook_is_read_as_the_csv_file_that_it_could_have_been_saved_as(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    with xlsxwriter.Workbook(path) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write_row(0, 0, HEADER.split(","))
+        sheet.write_row(1, 0, ["TEST0001", "M"])
+        sheet.write_datetime(1, 2, datetime(2012, 3, 5), workbook.add_format({"num_format": "dd/mm/yyyy"}))
+        sheet.write_row(1, 3, ["WBRI", "TESTUPN0001", 1.0])
+    (table,) = read(path, declared("ssda903", 2026), tmp_path)
+    outcome = clean(table.rows.collect(), table.table)
+    assert outcome.errors.is_empty()
+    assert result(table, outcome).splitlines() == [HEADER, GOOD_ROW.replace("1,,", "1,1,")]
+
+
+def test_another_separator_is_read_and_named() -> None:
+    table, rows = parsed(f"{HEADER}\n{GOOD_ROW}\n".replace(",", ";"))
+    assert rows["UPN"].to_list() == ["TESTUPN0001"]
+    assert [notice.rule for notice in table.notices] == ["separator"]
+    assert "semicolons" in table.notices[0].reason
 
 
 def test_columns_that_may_be_data_are_not_repeated_but_columns_of_a_known_table_are_named() -> None:
@@ -213,7 +248,7 @@ def test_a_column_outside_the_declaration_is_never_shared() -> None:
 def test_a_hundred_thousand_rows_are_cleaned_and_each_error_keeps_its_row() -> None:
     bad = GOOD_ROW.replace("05/03/2012", "yesterday")
     rows = [bad if number % 1000 == 0 else GOOD_ROW for number in range(100_000)]
-    _, outcome = cleaned("\n".join([HEADER, *rows]))
+    table, outcome = cleaned("\n".join([HEADER, *rows]))
     assert outcome.errors["row"].to_list() == list(range(2, 100_002, 1000))
 
 
@@ -229,7 +264,7 @@ def test_whatever_the_cells_hold_outputs_are_plain_and_errors_never_quote_them(r
     writer.writerows([["TESTKEY1", *row[1:]] for row in rows])
     table, outcome = cleaned(text.getvalue())
     assert len(outcome.rows) == len(rows)
-    for line in csv.reader(io.StringIO(outputs.result_csv(outcome.rows).decode())):
+    for line in csv.reader(io.StringIO(result(table, outcome))):
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in line)
     allowed = {finding for name in table.columns for finding in _reasons(table, name)}
     assert set(outcome.errors["reason"]) <= allowed
@@ -249,8 +284,7 @@ def test_a_file_is_read_the_same_with_and_without_quotation_marks(rows: list[lis
     lines = [["TESTKEY1", *row[1:]] for row in rows]
     plain = "\n".join([HEADER, *(",".join(line) for line in lines)])
     quoted = "\n".join([HEADER, *(",".join(f'"{cell}"' for cell in line) for line in lines)])
-    dataset = declared("ssda903", 2026)
-    assert parse(plain.encode(), dataset)[1].equals(parse(quoted.encode(), dataset)[1])
+    assert parsed(plain)[1].equals(parsed(quoted)[1])
 
 
 @settings(max_examples=200, deadline=None)

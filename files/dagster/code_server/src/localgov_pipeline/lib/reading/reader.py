@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reader that fits the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from localgov_pipeline.lib.declarations import Dataset
+from localgov_pipeline.lib.findings import refusal
+from localgov_pipeline.lib.reading import plain_text
+from localgov_pipeline.lib.reading.delimited import read_delimited
+from localgov_pipeline.lib.reading.kinds import kind_of
+from localgov_pipeline.lib.reading.shapes import SAVE_AS_CSV, ParsedTable, Sheet
+
+
+def read(path: Path, dataset: Dataset, folder: Path) -> list[ParsedTable]:
+    """The tables that the file holds, at least one; `folder` is empty, and kept as long as their rows are used.
+
+    Raises FileRefusedError when the file cannot be trusted as a whole.
+    """
+    kind = kind_of(path)
+    if kind == "workbook":
+        from localgov_pipeline.lib.reading.workbook import read_workbook
+
+        return read_workbook(path, dataset, folder)
+    if kind == "xml":
+        reason = f"This is an XML file. {dataset.title} is read from CSV files and workbooks. {SAVE_AS_CSV}"
+        raise refusal("format", reason)
+    sheet = Sheet(folder / "text.csv")
+    notices = plain_text.rewrite(path, sheet.path)
+    table = read_delimited(sheet, dataset, folder)
+    return [table._replace(notices=(*notices, *table.notices))]
