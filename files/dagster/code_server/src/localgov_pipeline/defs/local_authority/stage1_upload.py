@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Uploads, put into the data store by a person's browser, and the sensor that notices them."""
+"""Uploads, put into the data store by a person's browser, and how those that wait are noticed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import dagster as dg
 
 from localgov_pipeline.defs.local_authority.rejection import give_up
 from localgov_pipeline.defs.local_authority.run import process_submission
-from localgov_pipeline.defs.local_authority.submission import run_config
+from localgov_pipeline.defs.local_authority.submission import ONE_AT_A_TIME, SUBMISSIONS, run_config
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib import submissions
 
@@ -21,26 +21,35 @@ from localgov_pipeline.lib import submissions
 PATIENCE_SECONDS = 2 * 60 * 60
 _REQUESTS_PER_TICK = 200
 
-upload = dg.AssetSpec("upload", description="A CSV file in the data store, under `uploads/`.", kinds={"s3", "csv"})
-
 
 @dg.sensor(
     jobs=[process_submission, give_up],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notices each new version of an object under `uploads/` and asks for one run of it.",
 )
 def new_uploads(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    return look(Storage.from_environment(), context.cursor)
+
+
+def look(storage: Storage, cursor: str | None) -> dg.SensorResult:
     """One run for each version of an upload. An upload stays pending until its report is written, so a lost run is
     asked for again; Dagster starts nothing twice for the same run key."""
-    storage = Storage.from_environment()
     bucket = storage.data_store
     pending = submissions.pending_uploads(
         storage.versions(bucket, submissions.UPLOADS_PREFIX), _reports(storage), lambda key: _version(storage, key)
     )
-    first_seen = json.loads(context.cursor or "{}")
+    first_seen = json.loads(cursor or "{}")
     todo = submissions.agenda(pending, bucket, first_seen, time.time(), PATIENCE_SECONDS)
     requests = list(islice(_requests(todo, bucket), _REQUESTS_PER_TICK))
-    return dg.SensorResult(run_requests=requests, cursor=json.dumps(todo.first_seen))
+    return requested(requests, json.dumps(todo.first_seen))
+
+
+def requested(requests: list[dg.RunRequest], cursor: str | None = None) -> dg.SensorResult:
+    """The runs, and the partitions that have to be there before them."""
+    partitions = sorted({str(request.partition_key) for request in requests if request.partition_key})
+    added = [SUBMISSIONS.build_add_request(partitions)] if partitions else None
+    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added, cursor=cursor)
 
 
 def _reports(storage: Storage) -> dict[str, datetime]:
@@ -57,10 +66,18 @@ def _requests(todo: submissions.Agenda, bucket: str) -> Iterator[dg.RunRequest]:
     process = ((process_submission.name, "", upload) for upload in todo.process)
     abandon = ((give_up.name, "#given-up", upload) for upload in todo.give_up)
     for job, suffix, waiting in chain(process, abandon):
-        yield dg.RunRequest(
-            run_key=waiting.run_key(bucket) + suffix,
-            job_name=job,
-            run_config=run_config(waiting),
-            # The instance runs one at a time for each value: versions of one upload cannot overtake each other.
-            tags={"localgov/submission": waiting.submission.upload_key},
-        )
+        yield run_request(job, suffix, waiting, bucket)
+
+
+def run_request(job: str, suffix: str, waiting: submissions.Upload, bucket: str) -> dg.RunRequest:
+    """The partition is a tag as well, or Dagster would look it up in its database, and the code server has none."""
+    path = waiting.submission.path
+    partition = {"dagster/partition": path} if job == process_submission.name else {}
+    return dg.RunRequest(
+        run_key=waiting.run_key(bucket) + suffix,
+        job_name=job,
+        run_config=run_config(waiting),
+        partition_key=path if partition else None,
+        # Versions of one upload cannot overtake each other.
+        tags={ONE_AT_A_TIME: path, **partition},
+    )
