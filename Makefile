@@ -57,6 +57,7 @@ demo: sandbox ## deploy an organisation and three authorities, and send a file t
 docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/role_variables.py
 	@$(BIN)/python docs/network_matrix.py
+	@$(BIN)/python docs/datasets.py
 
 lint: install ## check style, types and templates
 	@tests/lint/run

@@ -8,6 +8,7 @@ import io
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -16,13 +17,22 @@ from buckets import SAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from localgov_pipeline.lib import outputs
-from localgov_pipeline.lib.cleaning import Cleaned, clean
+from localgov_pipeline.lib.cleaning import clean, refuse_without_rows
 from localgov_pipeline.lib.declarations import Table, declared
 from localgov_pipeline.lib.findings import FileRefusedError
+from localgov_pipeline.lib.pseudonyms import Keys
 from localgov_pipeline.lib.reading import ParsedTable, read
+from localgov_pipeline.lib.sharing import shared_table
 
+KEYS = Keys(b"a key that is used by tests, and by nobody else")
 HEADER = "CHILD,SEX,DOB,ETHNIC,UPN,MOTHER,MC_DOB"
 GOOD_ROW = "TEST0001,M,05/03/2012,WBRI,TESTUPN0001,,"
+
+
+class Outcome(NamedTuple):
+    rows: pl.DataFrame
+    errors: pl.DataFrame
+    left_out: int
 
 
 def parsed(content: str | bytes, year: int = 2026) -> tuple[ParsedTable, pl.DataFrame]:
@@ -34,9 +44,15 @@ def parsed(content: str | bytes, year: int = 2026) -> tuple[ParsedTable, pl.Data
         return table, table.rows.collect()
 
 
-def cleaned(content: str | bytes, year: int = 2026) -> tuple[Table, Cleaned]:
-    table, rows = parsed(content, year)
-    return table.table, clean(rows, table.table)
+def cleaned(content: str | bytes, year: int = 2026) -> tuple[Table, Outcome]:
+    table, frame = parsed(content, year)
+    rows, errors = pl.collect_all(clean(frame.lazy(), table.table))
+    refuse_without_rows(len(frame), len(rows), table.table)
+    return table.table, Outcome(rows, errors, len(frame) - len(rows))
+
+
+def shared(table: Table, outcome: Outcome) -> pl.DataFrame:
+    return shared_table(outcome.rows.lazy(), table, "regional", KEYS).collect()
 
 
 def one_cell(column: str, value: str, year: int = 2026) -> tuple[object, list[str]]:
@@ -76,7 +92,8 @@ def test_a_cell_is_brought_into_its_declared_form(column: str, written: str, kep
 @pytest.mark.parametrize(
     ("column", "written", "rule"),
     [
-        ("SEX", "1", "code"),
+        ("SEX", "1", "code_of_another_year"),
+        ("SEX", "7", "code"),
         ("SEX", "nan", "code"),
         ("MOTHER", "1.5", "code"),
         ("DOB", "2012-03-05", "date"),
@@ -176,9 +193,9 @@ def test_a_workbook_is_read_as_the_csv_file_that_it_could_have_been_saved_as(tmp
         sheet.write_datetime(1, 2, datetime(2012, 3, 5), workbook.add_format({"num_format": "dd/mm/yyyy"}))
         sheet.write_row(1, 3, ["WBRI", "TESTUPN0001", 1.0])
     (table,) = read(path, declared("ssda903", 2026), tmp_path)
-    outcome = clean(table.rows.collect(), table.table)
-    assert outcome.errors.is_empty()
-    assert outputs.result_csv(outcome.rows).decode().splitlines() == [HEADER, GOOD_ROW.replace("1,,", "1,1,")]
+    rows, errors = pl.collect_all(clean(table.rows, table.table))
+    assert errors.is_empty()
+    assert outputs.result_csv(rows).decode().splitlines() == [HEADER, GOOD_ROW.replace("1,,", "1,1,")]
 
 
 def test_another_separator_is_read_and_named() -> None:
@@ -206,17 +223,18 @@ def test_a_row_without_a_usable_key_is_left_out_and_said_to_be() -> None:
 
 def test_what_is_shared_is_exactly_what_is_declared_as_shareable() -> None:
     for table in declared("ssda903", 2026).tables.values():
-        never = {name for name, column in table.columns.items() if column.share == "never"}
-        assert never >= {"CHILD"}
-        assert never.isdisjoint(table.shareable())
+        never = {name for name, column in table.columns.items() if column.share["regional"] == "never"}
+        assert never >= {"UPN", "URN", "LA_PERM", "SW_ID"} & set(table.columns)
+        assert never.isdisjoint(table.shareable("regional"))
+        assert table.columns["CHILD"].share == {"regional": "pseudonym"}
     table, outcome = cleaned(f"{HEADER}\n{GOOD_ROW}\n")
-    assert outputs.shareable(outcome.rows, table).rows() == [("M", "2012-03", "WBRI", None, None)]
+    assert shared(table, outcome).drop("CHILD").rows() == [("M", "2012-03", "WBRI", None, None)]
 
 
 def test_a_column_outside_the_declaration_is_never_shared() -> None:
     table, outcome = cleaned(f"{HEADER}\n{GOOD_ROW}\n")
-    smuggled = outcome.rows.with_columns(pl.lit("TEST").alias("NAME"))
-    assert "NAME" not in outputs.shareable(smuggled, table).columns
+    smuggled = outcome._replace(rows=outcome.rows.with_columns(pl.lit("TEST").alias("NAME")))
+    assert "NAME" not in shared(table, smuggled).columns
 
 
 def test_a_hundred_thousand_rows_are_cleaned_and_each_error_keeps_its_row() -> None:
@@ -247,7 +265,9 @@ def test_whatever_the_cells_hold_outputs_are_plain_and_errors_never_quote_them(r
 def _reasons(table: Table, name: str) -> set[str]:
     from localgov_pipeline.lib.rules import rule_of
 
-    return {rule_of(name, table.columns[name]).reason, "Blank. This column is needed."}
+    reason = rule_of(name, table.columns[name]).reason
+    of_another_year = reason.replace("Not a code of this column.", "A code of another year's return.")
+    return {reason, of_another_year, "Blank. This column is needed."}
 
 
 @settings(max_examples=150, deadline=None)

@@ -16,7 +16,7 @@ from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECOND
 from localgov_pipeline.defs.storage import Storage
 
 FIRST = "20260401t101500-00000000000000aa"
-IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99", "05/03/2012", "2012-03-05")
+IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
 
 
 class Authority:

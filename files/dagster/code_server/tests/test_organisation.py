@@ -281,7 +281,7 @@ def test_what_is_withdrawn_does_not_stay(hub: Organisation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "row"), [("CHILD,SEX", "TEST0001,M"), ("SEX,DOB", "M")], ids=["identifier", "ragged"]
+    ("columns", "row"), [("UPN,SEX", "TEST0001,M"), ("SEX,DOB", "M")], ids=["identifier", "ragged"]
 )
 def test_a_file_that_may_not_be_shared_is_left_out_and_its_values_are_not_repeated(
     hub: Organisation, columns: str, row: str

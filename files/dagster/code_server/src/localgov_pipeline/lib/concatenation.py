@@ -28,7 +28,7 @@ def shareable_columns(table: RegionalTable) -> list[str]:
         tables = declared(table.dataset, table.year).tables
     except UnknownDatasetError:
         return []
-    return tables[table.table].shareable() if table.table in tables else []
+    return tables[table.table].shareable("regional") if table.table in tables else []
 
 
 def readable(content: bytes, allowed: Sequence[str]) -> pl.DataFrame | str:

@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from localgov_pipeline.lib.cleaning import ERROR_SCHEMA
-from localgov_pipeline.lib.csv_file import ROW
-from localgov_pipeline.lib.declarations import Column, Table
+from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
 from localgov_pipeline.lib.findings import Finding
 from localgov_pipeline.lib.rules import DATE_FORMAT
 from localgov_pipeline.lib.submissions import Submission
@@ -28,19 +26,6 @@ def result_csv(rows: pl.DataFrame) -> bytes:
 
 def errors_csv(errors: pl.DataFrame) -> bytes:
     return errors.write_csv().encode()
-
-
-def shareable(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Only what the declaration lets out; a column that it does not name stays in. Dates are in ISO 8601."""
-    return rows.select(_degraded(name, table.columns[name]) for name in table.shareable())
-
-
-def _degraded(name: str, column: Column) -> pl.Expr:
-    if column.share == "month":
-        return pl.col(name).dt.strftime("%Y-%m")
-    if column.share == "unchanged":
-        return pl.col(name)
-    raise ValueError(f"column {name} may not be shared")
 
 
 def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:

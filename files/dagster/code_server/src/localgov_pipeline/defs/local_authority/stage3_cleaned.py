@@ -21,7 +21,9 @@ ROWS_ADD_UP = dg.AssetCheckSpec(
 def cleaned(
     context: dg.AssetExecutionContext, parsed: Facts, storage: Storage, submission: SubmissionResource
 ) -> Iterator[dg.Output[Facts] | dg.AssetCheckResult]:
-    from localgov_pipeline.lib.cleaning import clean
+    import polars as pl
+
+    from localgov_pipeline.lib.cleaning import clean, refuse_without_rows
     from localgov_pipeline.lib.declarations import declared
     from localgov_pipeline.lib.findings import FileRefusedError
 
@@ -29,15 +31,18 @@ def cleaned(
     try:
         with values_kept_out_of_logs():
             table = declared(identity.dataset, identity.year).tables[parsed.table]
-            outcome = clean(storage.fetch_frame(identity.stage_key("parsed", parsed.table)), table)
+            read = storage.fetch_frame(identity.stage_key("parsed", parsed.table))
+            rows, errors = pl.collect_all(clean(read.lazy(), table))
+            refuse_without_rows(len(read), len(rows), table)
     except FileRefusedError as refused:
         context.log.info("Refused: %s", refused)
         reject(storage, submission, refused)
         # Every row was left out. Dagster wants the outcome of the check also when nothing is put out.
         yield dg.AssetCheckResult(passed=True, metadata={"rows": 0})
         return
-    storage.put_frame(identity.stage_key("cleaned", table.name), outcome.rows)
-    storage.put_frame(identity.stage_key("cleaned", "errors"), outcome.errors)
-    facts = parsed._replace(written=len(outcome.rows), errors=len(outcome.errors))
-    yield dg.Output(facts, metadata={"rows": facts.written, "left out": outcome.left_out, "errors": facts.errors})
-    yield dg.AssetCheckResult(passed=facts.read == facts.written + outcome.left_out)
+    storage.put_frame(identity.stage_key("cleaned", table.name), rows)
+    storage.put_frame(identity.stage_key("cleaned", "errors"), errors)
+    facts = parsed._replace(written=len(rows), errors=len(errors))
+    left_out = len(read) - len(rows)
+    yield dg.Output(facts, metadata={"rows": facts.written, "left out": left_out, "errors": facts.errors})
+    yield dg.AssetCheckResult(passed=facts.read == facts.written + left_out)
