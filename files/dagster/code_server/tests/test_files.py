@@ -22,6 +22,8 @@ from localgov_pipeline.lib.declarations import Table, declared
 from localgov_pipeline.lib.findings import FileRefusedError
 from localgov_pipeline.lib.pseudonyms import Keys
 from localgov_pipeline.lib.reading import ParsedTable, read
+from localgov_pipeline.lib.reading.delimited import irregular_rows, line_facts, regular_rows
+from localgov_pipeline.lib.reading.headers import find_header
 from localgov_pipeline.lib.sharing import shared_table
 
 KEYS = Keys(b"a key that is used by tests, and by nobody else")
@@ -284,6 +286,28 @@ def test_a_file_is_read_the_same_with_and_without_quotation_marks(rows: list[lis
     plain = "\n".join([HEADER, *(",".join(line) for line in lines)])
     quoted = "\n".join([HEADER, *(",".join(f'"{cell}"' for cell in line) for line in lines)])
     assert parsed(plain)[1].equals(parsed(quoted)[1])
+
+
+odd_cells = st.lists(
+    st.sampled_from(["a", '"', ",", ";", " ", "\t", "\n", "\r\n", '""', '"a"', ",,,,,,", "\u00a0"]), max_size=12
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(odd_cells, odd_cells)
+def test_a_file_that_is_read_the_quick_way_is_read_as_the_strict_way_reads_it(
+    first: list[str], second: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text.csv"
+        path.write_text(f"{HEADER}\n{''.join(first)}\n{GOOD_ROW}\n{''.join(second)}\n".replace("\r\n", "\n"))
+        header = find_header(path, declared("ssda903", 2026))
+        facts = line_facts(path, header)
+        if facts.regular:
+            quick = regular_rows(path, header, Path(folder) / "quick", facts.padded).collect()
+            strict, notices = irregular_rows(path, header, Path(folder) / "strict")
+            assert quick.equals(strict.collect())
+            assert notices == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-import xlsxwriter
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
 from localgov_pipeline.defs.local_authority import standing
@@ -31,17 +30,6 @@ THIRD = "20260403t101500-00000000000000cc"
 GROUP = "ssda903/regional/2026/"
 HEADER = (SAMPLES / "header.csv").read_bytes()
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
-
-
-def workbook(*samples: str) -> bytes:
-    """A spreadsheet with one sheet for each sample."""
-    content = io.BytesIO()
-    with xlsxwriter.Workbook(content) as book:
-        for sample in samples:
-            sheet = book.add_worksheet()
-            for number, row in enumerate(csv.reader((SAMPLES / sample).read_text().splitlines())):
-                sheet.write_row(number, 0, row)
-    return content.getvalue()
 
 
 class Authority:
@@ -307,7 +295,7 @@ def test_an_authority_sets_its_own_thresholds(authority: Authority, monkeypatch:
 
 
 def test_a_workbook_is_read_sheet_by_sheet_into_the_same_results(authority: Authority) -> None:
-    authority.upload(workbook("header.csv", "episodes.csv"), form="xlsx")
+    authority.upload("header_and_episodes.xlsx", form="xlsx")
 
     authority.process_everything()
 
@@ -317,6 +305,18 @@ def test_a_workbook_is_read_sheet_by_sheet_into_the_same_results(authority: Auth
     assert report["table"] is None
     assert report["rows"]["read"] == sum(table["rows"]["read"] for table in report["tables"].values())
     assert authority.current() == {"header": FIRST, "episodes": FIRST}
+
+
+def test_a_census_is_read_from_xml_and_shared_in_the_same_way(authority: Authority) -> None:
+    authority.upload("cin_census.xml", dataset="cin", form="xml")
+
+    authority.process_everything()
+
+    report = authority.report(dataset="cin")
+    assert report["state"] == "accepted", report["errors"]
+    (profile,) = {part["profile"] for part in report["shared"]}
+    assert set(authority.current(f"cin/{profile}/2026/")) <= set(report["tables"])
+    assert authority.current(f"cin/{profile}/2026/")
 
 
 def test_a_dataset_without_rules_is_rejected(authority: Authority) -> None:
@@ -677,7 +677,7 @@ def test_no_value_of_a_file_is_in_dagsters_records_or_logs_nor_shared(
     )
     for number, sample in enumerate(samples):
         authority.upload(sample, submission=f"{FIRST}{number}")
-    authority.upload(workbook("header.csv", "episodes.csv"), submission=f"{FIRST}9", form="xlsx")
+    authority.upload("header_and_episodes.xlsx", submission=f"{FIRST}9", form="xlsx")
     for request in authority.tick():
         authority.run(request)
     authority.withdraw(f"{FIRST}1")

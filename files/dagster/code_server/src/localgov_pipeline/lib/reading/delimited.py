@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import polars as pl
 
-from localgov_pipeline.lib.cleaning import ROW
 from localgov_pipeline.lib.declarations import Dataset
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
 from localgov_pipeline.lib.reading.headers import SEPARATORS, Header, find_header
@@ -28,7 +27,7 @@ from localgov_pipeline.lib.reading.leftovers import (
     repeated_headers,
     trailing_footers,
 )
-from localgov_pipeline.lib.reading.shapes import PLACES_NAMED, ParsedTable, Sheet, counted, limited
+from localgov_pipeline.lib.reading.shapes import PLACES_NAMED, ROW, ParsedTable, Sheet, counted, limited
 
 _CHUNK_ROWS = 50_000
 _BLANK = " \t\n\r\v\f\u00a0\u2007\u202f\u200b\ufeff"
@@ -39,11 +38,11 @@ def read_delimited(sheet: Sheet, dataset: Dataset, folder: Path) -> ParsedTable:
     header = find_header(sheet.path, dataset)
     notices = [*_about_header(header)]
     stem = folder / f"{sheet.path.stem}-{header.table.name}"
-    lines = _line_facts(sheet.path, header)
+    lines = line_facts(sheet.path, header)
     if lines.regular:
-        rows = _regular_rows(sheet.path, header, stem, lines.padded)
+        rows = regular_rows(sheet.path, header, stem, lines.padded)
     else:
-        rows, about_cells = _irregular_rows(sheet.path, header, stem)
+        rows, about_cells = irregular_rows(sheet.path, header, stem)
         notices += about_cells
     _refuse_unnamed_values(rows, header)
     rows, about_leftovers = _without_leftovers(rows, header)
@@ -62,7 +61,7 @@ def _about_header(header: Header) -> Iterator[Finding]:
         yield Finding(header.row, None, "header", reason)
 
 
-class _LineFacts(NamedTuple):
+class LineFacts(NamedTuple):
     """`regular`: every line is one row, with as many cells as the header, each without quotation marks or in a pair of
     them, and more cells only when they are blank. `padded`: some cells may begin or end with spaces, or be blank
     in quotation marks, which polars takes for text."""
@@ -71,7 +70,7 @@ class _LineFacts(NamedTuple):
     padded: bool
 
 
-def _line_facts(path: Path, header: Header) -> _LineFacts:
+def line_facts(path: Path, header: Header) -> LineFacts:
     separator = re.escape(header.separator)
     blank = rf"[^\S{separator}]" if header.separator == "\t" else r"\s"
     cell = rf'(?:[^"{separator}]*|"(?:[^"]|"")*")'
@@ -82,10 +81,10 @@ def _line_facts(path: Path, header: Header) -> _LineFacts:
     padded = line.str.contains(rf'(?:^|{edge})[{_BLANK}]|[{_BLANK}](?:{edge}|$)|""')
     lines = pl.scan_lines(path, glob=False).slice(header.lines)
     found = lines.select(odd.any().alias("odd"), padded.any().alias("padded")).collect(engine="streaming")
-    return _LineFacts(not found["odd"].item(), found["padded"].item())
+    return LineFacts(not found["odd"].item(), found["padded"].item())
 
 
-def _regular_rows(path: Path, header: Header, stem: Path, padded: bool) -> pl.LazyFrame:
+def regular_rows(path: Path, header: Header, stem: Path, padded: bool) -> pl.LazyFrame:
     scanned = pl.scan_csv(
         path,
         has_header=False,
@@ -197,7 +196,7 @@ def _marks(header: Header) -> str:
     return f"{SEPARATORS[header.separator]} and quotation marks"
 
 
-def _irregular_rows(path: Path, header: Header, stem: Path) -> tuple[pl.LazyFrame, list[Finding]]:
+def irregular_rows(path: Path, header: Header, stem: Path) -> tuple[pl.LazyFrame, list[Finding]]:
     oddities = _Oddities(header)
     parts = []
     for number, (first, chunk) in enumerate(_chunks(path, header, oddities)):

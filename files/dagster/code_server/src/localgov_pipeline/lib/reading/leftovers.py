@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from localgov_pipeline.lib.cleaning import ROW
 from localgov_pipeline.lib.declarations import Table
 from localgov_pipeline.lib.findings import Finding
-from localgov_pipeline.lib.reading.shapes import PLACES_NAMED
+from localgov_pipeline.lib.reading.shapes import PLACES_NAMED, ROW
 
 _ROWS_BELOW = 5
 _FOOTER = re.compile(

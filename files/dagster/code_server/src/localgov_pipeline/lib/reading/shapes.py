@@ -12,6 +12,7 @@ import polars as pl
 from localgov_pipeline.lib.declarations import Table
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
 
+ROW = "row"
 # A file that is wrong throughout would fill memory, and nobody reads the thousandth place.
 PLACES_NAMED = 200
 SAVE_AS_CSV = "In Excel choose File, Save As, and the type 'CSV UTF-8 (Comma delimited)'."
