@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
+from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 import pytest
+import xlsxwriter
 from buckets import SAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from localgov_pipeline.lib import outputs
 from localgov_pipeline.lib.cleaning import clean, refuse_without_rows
-from localgov_pipeline.lib.csv_file import parse
 from localgov_pipeline.lib.declarations import Table, declared
 from localgov_pipeline.lib.findings import FileRefusedError
 from localgov_pipeline.lib.pseudonyms import Keys
+from localgov_pipeline.lib.reading import ParsedTable, read
+from localgov_pipeline.lib.reading.delimited import irregular_rows, line_facts, regular_rows
+from localgov_pipeline.lib.reading.headers import find_header
 from localgov_pipeline.lib.sharing import shared_table
 
 KEYS = Keys(b"a key that is used by tests, and by nobody else")
@@ -31,12 +37,20 @@ class Outcome(NamedTuple):
     left_out: int
 
 
+def parsed(content: str | bytes, year: int = 2026) -> tuple[ParsedTable, pl.DataFrame]:
+    """The one table of a file, and its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upload"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        (table,) = read(path, declared("ssda903", year), Path(folder))
+        return table, table.rows.collect()
+
+
 def cleaned(content: str | bytes, year: int = 2026) -> tuple[Table, Outcome]:
-    encoded = content.encode() if isinstance(content, str) else content
-    table, parsed = parse(encoded, declared("ssda903", year))
-    rows, errors = pl.collect_all(clean(parsed.lazy(), table))
-    refuse_without_rows(len(parsed), len(rows), table)
-    return table, Outcome(rows, errors, len(parsed) - len(rows))
+    table, frame = parsed(content, year)
+    rows, errors = pl.collect_all(clean(frame.lazy(), table.table))
+    refuse_without_rows(len(frame), len(rows), table.table)
+    return table.table, Outcome(rows, errors, len(frame) - len(rows))
 
 
 def shared(table: Table, outcome: Outcome) -> pl.DataFrame:
@@ -154,14 +168,14 @@ def test_rows_are_numbered_as_in_the_spreadsheet(quote: str) -> None:
     [
         (b"", [(None, None, "empty")]),
         (b"\xef\xbb\xbf \r\n", [(None, None, "empty")]),
-        (f"{HEADER}\n".encode("utf-16"), [(1, None, "encoding")]),
+        (f"{HEADER}\n".encode("utf-16"), [(None, None, "rows")]),
         (f"{HEADER}\n".encode("utf-16-le"), [(None, None, "encoding")]),
-        (b"PK\x03\x04abc", [(None, None, "encoding")]),
+        (b"PK\x03\x04abc", [(None, None, "workbook")]),
         (f"{HEADER}\n{GOOD_ROW}\nTEST2,M\n{GOOD_ROW},1\n", [(3, None, "cells"), (4, None, "cells")]),
         (f'{HEADER}\n{GOOD_ROW}\n"TEST2{GOOD_ROW}\n{GOOD_ROW}\n', [(3, None, "quote")]),
         (f'{HEADER}\n"TEST"2,M,05/03/2012,WBRI,U,,\n', [(2, None, "quote")]),
         (f"{HEADER},{HEADER}\n{GOOD_ROW},{GOOD_ROW}\n", [(1, name, "columns") for name in sorted(HEADER.split(","))]),
-        (HEADER.replace(",", ";") + "\n", [(1, None, "columns")]),
+        (HEADER.replace(",", ";") + "\n", [(None, None, "rows")]),
         (f"{HEADER}\n", [(None, None, "rows")]),
         (f"{HEADER}\nT-1,M,05/03/2012,WBRI,U,,\n", [(None, "CHILD", "rows")]),
     ],
@@ -172,10 +186,25 @@ def test_a_file_that_cannot_be_trusted_is_refused_with_the_place(
     assert refused(content) == findings
 
 
-def test_a_wrong_separator_is_named() -> None:
-    with pytest.raises(FileRefusedError) as caught:
-        cleaned(HEADER.replace(",", ";") + "\n")
-    assert "semicolons" in caught.value.findings[0].reason
+def test_a_workbook_is_read_as_the_csv_file_that_it_could_have_been_saved_as(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    with xlsxwriter.Workbook(path) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write_row(0, 0, HEADER.split(","))
+        sheet.write_row(1, 0, ["TEST0001", "M"])
+        sheet.write_datetime(1, 2, datetime(2012, 3, 5), workbook.add_format({"num_format": "dd/mm/yyyy"}))
+        sheet.write_row(1, 3, ["WBRI", "TESTUPN0001", 1.0])
+    (table,) = read(path, declared("ssda903", 2026), tmp_path)
+    rows, errors = pl.collect_all(clean(table.rows, table.table))
+    assert errors.is_empty()
+    assert outputs.result_csv(rows).decode().splitlines() == [HEADER, GOOD_ROW.replace("1,,", "1,1,")]
+
+
+def test_another_separator_is_read_and_named() -> None:
+    table, rows = parsed(f"{HEADER}\n{GOOD_ROW}\n".replace(",", ";"))
+    assert rows["UPN"].to_list() == ["TESTUPN0001"]
+    assert [notice.rule for notice in table.notices] == ["separator"]
+    assert "semicolons" in table.notices[0].reason
 
 
 def test_columns_that_may_be_data_are_not_repeated_but_columns_of_a_known_table_are_named() -> None:
@@ -249,8 +278,29 @@ def test_a_file_is_read_the_same_with_and_without_quotation_marks(rows: list[lis
     lines = [["TESTKEY1", *row[1:]] for row in rows]
     plain = "\n".join([HEADER, *(",".join(line) for line in lines)])
     quoted = "\n".join([HEADER, *(",".join(f'"{cell}"' for cell in line) for line in lines)])
-    dataset = declared("ssda903", 2026)
-    assert parse(plain.encode(), dataset)[1].equals(parse(quoted.encode(), dataset)[1])
+    assert parsed(plain)[1].equals(parsed(quoted)[1])
+
+
+odd_cells = st.lists(
+    st.sampled_from(["a", '"', ",", ";", " ", "\t", "\n", "\r\n", '""', '"a"', ",,,,,,", "\u00a0"]), max_size=12
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(odd_cells, odd_cells)
+def test_a_file_that_is_read_the_quick_way_is_read_as_the_strict_way_reads_it(
+    first: list[str], second: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text.csv"
+        path.write_text(f"{HEADER}\n{''.join(first)}\n{GOOD_ROW}\n{''.join(second)}\n".replace("\r\n", "\n"))
+        header = find_header(path, declared("ssda903", 2026))
+        facts = line_facts(path, header)
+        if facts.regular:
+            quick = regular_rows(path, header, Path(folder) / "quick", facts.padded).collect()
+            strict, notices = irregular_rows(path, header, Path(folder) / "strict")
+            assert quick.equals(strict.collect())
+            assert notices == []
 
 
 @settings(max_examples=200, deadline=None)

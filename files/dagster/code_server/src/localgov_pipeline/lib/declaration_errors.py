@@ -39,6 +39,7 @@ FORMS = {
     "minimum": "a whole number",
     "maximum": "a whole number",
     "identifier": "true or false",
+    "reading": "for XML, where in the file a value stands, such as {from: Child/Name}",
     "entity": "whom the column identifies, such as child",
     "check": "unique, refers, no_overlap, order, row_count_change, unknown_codes or missing_mandatory",
     "severity": "error or warning",
