@@ -11,7 +11,7 @@ import polars as pl
 
 from localgov_pipeline.lib.declarations import Column, Table
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
-from localgov_pipeline.lib.rules import Rule, cleaned_type, rule_of
+from localgov_pipeline.lib.rules import Rule, cleaned_type, of_another_year, rule_of
 
 ROW = "row"
 ERROR_SCHEMA = pl.Schema({ROW: pl.UInt32, "column": pl.String, "rule": pl.String, "reason": pl.String})
@@ -34,8 +34,7 @@ def clean(rows: pl.LazyFrame, table: Table) -> Cleaned:
     judged = rows.select(
         ROW,
         *(rule.clean.alias(name) for name, rule in rules.items()),
-        *(pl.col(name).is_null().alias(_blank(name)) for name in rules),
-        *(rule.of_another_year.alias(_other(name)) for name, rule in rules.items() if rule.of_another_year is not None),
+        *(pl.col(name).alias(_written(name)) for name in rules),
     )
     usable = judged.filter(pl.all_horizontal(pl.col(column).is_not_null() for column in table.key))
     return Cleaned(usable.select(ROW, *rules), _errors(judged, rules, table))
@@ -51,16 +50,13 @@ def sink(cleaned: Cleaned, rows: Path, errors: Path) -> None:
     pl.collect_all(sinks, engine="streaming")
 
 
-def _blank(name: str) -> str:
-    return f"{name} is blank"
-
-
-def _other(name: str) -> str:
-    return f"{name} is of another year"
+def _written(name: str) -> str:
+    return f"{name} as written"
 
 
 def _errors(judged: pl.LazyFrame, rules: dict[str, Rule], table: Table) -> pl.LazyFrame:
-    """Faults as numbers, one list to a row, for only those rows are looked at again that have any."""
+    """Faults as numbers, one list to a row, of only those rows that have any: they are few."""
+    faulty = pl.any_horizontal(_is_faulty(name, column) for name, column in table.columns.items())
     faults = [_fault(index, name, table.columns[name]) for index, name in enumerate(table.columns)]
     said = [
         finding for name, column in table.columns.items() for finding in _findings(name, column, rules[name], table)
@@ -71,20 +67,26 @@ def _errors(judged: pl.LazyFrame, rules: dict[str, Rule], table: Table) -> pl.La
         for place, field in enumerate(Finding._fields)
         if field != ROW
     }
-    found = judged.select(ROW, *faults).filter(pl.any_horizontal(pl.col(*table.columns).is_not_null()))
-    listed = found.select(ROW, pl.concat_list(*table.columns).list.drop_nulls().alias("fault"))
+    listed = judged.filter(faulty).select(ROW, pl.concat_list(faults).list.drop_nulls().alias("fault"))
     return listed.explode("fault").select(ROW, **columns)
+
+
+def _is_faulty(name: str, column: Column) -> pl.Expr:
+    no_value = pl.col(name).is_null()
+    return no_value if column.mandatory else no_value & pl.col(_written(name)).is_not_null()
 
 
 def _fault(index: int, name: str, column: Column) -> pl.Expr:
     """The number of what is said about the cell; null where there is nothing to say."""
-    blank = pl.lit(index * _KINDS + _BLANK if column.mandatory else None, dtype=pl.UInt16)
-    broken: pl.Expr = pl.lit(index * _KINDS + _BROKEN, dtype=pl.UInt16)
+    written = pl.col(_written(name))
+    number = [pl.lit(index * _KINDS + kind, dtype=pl.UInt16) for kind in range(_KINDS)]
+    broken = number[_BROKEN]
     if column.other_codes:
-        another_year = pl.lit(index * _KINDS + _ANOTHER_YEAR, dtype=pl.UInt16)
-        broken = pl.when(pl.col(_other(name))).then(another_year).otherwise(broken)
-    found = pl.when(pl.col(_blank(name))).then(blank).otherwise(broken)
-    return pl.when(pl.col(name).is_null()).then(found).alias(name)
+        broken = pl.when(of_another_year(written, column)).then(number[_ANOTHER_YEAR]).otherwise(broken)
+    found: pl.Expr = pl.when(written.is_not_null()).then(broken)
+    if column.mandatory:
+        found = pl.when(written.is_not_null()).then(broken).otherwise(number[_BLANK])
+    return pl.when(pl.col(name).is_null()).then(found)
 
 
 def _findings(name: str, column: Column, rule: Rule, table: Table) -> Iterator[Finding]:

@@ -33,15 +33,11 @@ _CELL = pl.col("cell")
 
 
 class Rule(NamedTuple):
-    """`clean` is null where the text cell `name` is blank or breaks the rule; `reason` says how to mend it.
-
-    `of_another_year`, for codes that have changed: true where the cell holds a code of another year.
-    """
+    """`clean` is null where the text cell `name` is blank or breaks the rule; `reason` says how to mend it."""
 
     name: str
     clean: pl.Expr
     reason: str
-    of_another_year: pl.Expr | None = None
 
 
 def rule_of(name: str, column: Column) -> Rule:
@@ -67,9 +63,12 @@ def _with_second_look(cell: pl.Expr, first: pl.Expr, second: pl.Expr, result: pl
 
 
 def _look(expression: pl.Expr, result: pl.DataType, cells: pl.Series) -> pl.Series:
-    if cells.null_count() == len(cells):
+    """Each different text once: what is left over is few cells, or the same few mistakes all over the column."""
+    texts = cells.drop_nulls().unique()
+    if texts.is_empty():
         return pl.Series(cells.name, [None], dtype=result).new_from_index(0, len(cells))
-    return cells.alias("cell").to_frame().select(expression.alias(cells.name)).to_series()
+    values = texts.alias("cell").to_frame().select(expression).to_series()
+    return cells.replace_strict(texts, values, default=None, return_dtype=result)
 
 
 @cache
@@ -102,14 +101,12 @@ def _code(name: str, column: Column) -> Rule:
     written = _without_decimals(_CELL.str.to_uppercase())
     second = written.replace_strict({**words, **codes}, default=None, return_dtype=pl.String).cast(known)
     clean = _with_second_look(cell, cell.cast(known, strict=False), second, known)
-    other = written.is_in(sorted(code.upper() for code in column.other_codes))
-    look = partial(_look, other, pl.Boolean())
-    of_another_year = (
-        pl.when(clean.is_null()).then(cell).map_batches(look, return_dtype=pl.Boolean, is_elementwise=True)
-        if column.other_codes
-        else None
-    )
-    return Rule("code", clean, f"Not a code of this column. Use {_choice(column)}.", of_another_year)
+    return Rule("code", clean, f"Not a code of this column. Use {_choice(column)}.")
+
+
+def of_another_year(cell: pl.Expr, column: Column) -> pl.Expr:
+    """Whether a cell that holds no code of the year holds one of another."""
+    return _without_decimals(cell.str.to_uppercase()).is_in(sorted(code.upper() for code in column.other_codes))
 
 
 def _choice(column: Column) -> str:
