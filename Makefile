@@ -68,6 +68,7 @@ test: images ## run every check
 bench: images ## the slow proofs: the whole matrix of access, its sabotages, kills, ways to fail, 1 GB uploaded
 	@$(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow
+	@tests/project files/dagster/code_server -m slow
 
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \

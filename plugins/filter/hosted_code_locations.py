@@ -20,9 +20,10 @@ options:
   locations:
     description:
       - The code locations by name. Each has its C(image), and what of C(environment), C(lists), C(versions), C(reads),
-        C(writes), C(deletes), C(secrets), C(cpu), C(memory), C(run_cpu), C(run_memory), C(user) it needs.
-      - These arrows are its runs'; what its sensors have to see stands in C(sensors), with C(lists), C(versions) and
-        C(reads).
+        C(writes), C(deletes), C(locations), C(markers), C(secrets), C(cpu), C(memory), C(run_cpu), C(run_memory),
+        C(user) it needs.
+      - These arrows are its runs'; what its sensors have to see stands in C(sensors), with C(lists), C(versions),
+        C(reads) and C(drains).
     type: dict
     required: true
   prefix:

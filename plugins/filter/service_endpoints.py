@@ -10,7 +10,8 @@ version_added: 0.1.0
 short_description: The interface endpoints that a declaration of services needs
 description:
   - Says which AWS services are called from the Dagster VPC. Images and logs by every task, Secrets Manager when one is
-    given C(secrets), ECS when one C(launches) or C(follows) tasks, Session Manager's channels when one is C(on_demand).
+    given C(secrets), ECS when one C(launches) or C(follows) tasks, SQS when one C(drains) a queue, Session Manager's
+    channels when one is C(on_demand).
   - An endpoint costs money in every zone, whether it is used or not.
 positional: _input
 options:
@@ -34,7 +35,7 @@ _value:
   description: Names as in C(com.amazonaws.<region>.<name>).
   type: list
   elements: str
-  sample: [ecr.api, ecr.dkr, ecs, logs, secretsmanager, ssmmessages]
+  sample: [ecr.api, ecr.dkr, ecs, logs, secretsmanager, sqs, ssmmessages]
 """
 
 from collections.abc import Callable

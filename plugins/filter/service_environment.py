@@ -10,6 +10,7 @@ version_added: 0.1.0
 short_description: The environment variables that tell a service where its locations are
 description:
   - For each location that a service knows, lists, reads, writes or deletes from, C(<NAME>_LOCATION) holds C(s3://bucket).
+  - For each variable of C(roots) it is C(s3://bucket/prefix) of what stands there.
   - For a location of several accounts, C(<NAME>_LOCATIONS) holds a JSON object of host names to C(s3://bucket).
 positional: _input
 options:

@@ -9,7 +9,7 @@ author: localgov.platform contributors
 version_added: 0.1.0
 short_description: The IAM statements of a service's task role
 description:
-  - Turns the arrows C(lists), C(reads), C(writes), C(resumes), C(deletes), C(erases) and C(launches) of one
+  - Turns the arrows C(lists), C(reads), C(writes), C(resumes), C(deletes), C(erases), C(launches) and C(drains) of one
     service, and that it is C(on_demand), into IAM statements.
   - The Sid of each statement names the arrow that asks for it. Resources use C(Fn::Sub), for a CloudFormation template.
 positional: _input
@@ -71,8 +71,9 @@ def service_statements(
     try:
         storage = _declaration.storage_statements(services[service], locations)
         storage += _declaration.key_statements(services[service], locations, keys or {})
+        queues = _declaration.queue_statements(services[service], prefix)
         sessions = _declaration.session_statements(services[service])
-        return storage + _declaration.launch_statements(service, services, prefix) + sessions
+        return storage + _declaration.launch_statements(service, services, prefix) + queues + sessions
     except _declaration.DeclarationError as error:
         raise AnsibleFilterError(f"service '{service}': {error}") from error
 

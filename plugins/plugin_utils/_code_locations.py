@@ -21,9 +21,12 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._declaration imp
 _PORT = 4000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,20}")
 _ARROWS = ("lists", "versions", "reads", "writes", "deletes")
-_LOOKS = ("lists", "versions", "reads")
+_LOOKS = ("lists", "versions", "reads", "drains")
 _KEYS = frozenset(
-    {"image", "environment", "sensors", "cpu", "memory", "run_cpu", "run_memory", "secrets", "user", *_ARROWS}
+    {
+        *("image", "environment", "locations", "markers", "sensors"),
+        *("cpu", "memory", "run_cpu", "run_memory", "secrets", "user", *_ARROWS),
+    }
 )
 _CHECK = ["CMD", "dagster", "api", "grpc-health-check", "--host", "localhost", "--port", str(_PORT)]
 # As long as a Spot task is given to end.
@@ -65,12 +68,18 @@ def _check(name: str, location: Service, services: Declaration) -> None:
         raise DeclarationError(
             f"{where}: sensors only look, so they have no '{beyond[0]}'; they have {', '.join(_LOOKS)}"
         )
+    if unplaced := sorted(set(location.get("markers") or []) - (location.get("locations") or {}).keys()):
+        raise DeclarationError(f"{where}: its marker {unplaced[0]} is none of its locations; name one of these")
     if taken := [entry for entry in (f"{name}_code", f"{name}_run") if entry in services]:
         raise DeclarationError(f"{where}: there is a service '{taken[0]}' already; choose another name")
 
 
 def _common(location: Service) -> Service:
-    common: Service = {"image": location["image"], "tier": "private"}
+    common: Service = {
+        "image": location["image"],
+        "tier": "private",
+        "roots": dict(location.get("locations") or {}),
+    }
     return {**common, "user": location["user"]} if "user" in location else common
 
 

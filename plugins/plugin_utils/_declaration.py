@@ -99,7 +99,17 @@ def location_environment(service: Service, locations: Locations) -> dict[str, st
         elif isinstance(value, dict) and value:
             roots = {host: f"s3://{bucket}" for host, bucket in value.items()}
             environment[f"{name.upper()}_LOCATIONS"] = json.dumps(roots, sort_keys=True)
-    return environment
+    return environment | {name: root(name, arrow, locations) for name, arrow in (service.get("roots") or {}).items()}
+
+
+def root(variable: str, arrow: str, locations: Locations) -> str:
+    """The one place that a variable of a service's `roots` stands for, as `s3://bucket/prefix`."""
+    buckets, prefix = buckets_of(arrow, locations)
+    if len(buckets) != 1:
+        raise DeclarationError(
+            f"{variable} is to be '{arrow}', which is {len(buckets)} buckets; name a location of one"
+        )
+    return "/".join([f"s3://{buckets[0]}", *([prefix] if prefix else [])])
 
 
 def _storage_arrows(service: Service) -> list[str]:
@@ -220,6 +230,19 @@ def launch_statements(name: str, services: Declaration, prefix: str) -> list[Sta
         *(_start_statements(families, prefix) if families else []),
         *_follow_statements(prefix),
         *(_log_statements([task.replace("_", "-") for task in launched], prefix) if launched else []),
+    ]
+
+
+def queue_statements(service: Service, prefix: str) -> list[Statement]:
+    """IAM statements for the queues that a service drains: to receive, to delete what was worked on, and to look."""
+    return [
+        {
+            "Sid": f"Drain{camel(queue)}",
+            "Effect": "Allow",
+            "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+            "Resource": [_here("sqs", f"{prefix}-{queue.replace('_', '-')}")],
+        }
+        for queue in service.get("drains") or []
     ]
 
 

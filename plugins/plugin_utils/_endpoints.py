@@ -22,6 +22,8 @@ def endpoints(services: dict[str, dict[str, Any]]) -> list[str]:
         needed.add("secretsmanager")
     if any(service.get("launches") or service.get("follows") for service in inside):
         needed.add("ecs")
+    if any(service.get("drains") for service in inside):
+        needed.add("sqs")
     if any(service.get("on_demand") for service in inside):
         needed.add("ssmmessages")
     return sorted(needed)

@@ -40,12 +40,17 @@ class Submission:
     follow: str
 
     @property
+    def path(self) -> str:
+        """What Dagster calls the partition."""
+        return f"{self.dataset}/{self.year}/{self.identifier}"
+
+    @property
     def upload_key(self) -> str:
-        return f"uploads/{self.dataset}/{self.year}/{self.identifier}.csv"
+        return f"uploads/{self.path}.csv"
 
     @property
     def results_prefix(self) -> str:
-        return f"results/{self.dataset}/{self.year}/{self.identifier}/"
+        return f"results/{self.path}/"
 
 
 def sign_in(frontend: str, person: Person) -> requests.Session:

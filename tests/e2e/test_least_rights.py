@@ -18,6 +18,7 @@ from tests.e2e.workings import Workings
 SERVICES = {"frontend": "sutton", "code-server": "camden", "daemon": "camden", "run": "camden"}
 # Rights that nothing of the above uses, and what they are for.
 RESERVED = {
+    ("code-server", "sqs:GetQueueAttributes"): "how many messages wait, for whoever hosts what wants to know",
     ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
 }
 

@@ -44,9 +44,19 @@ class Workings:
             for (state,) in self.query(
                 "SELECT runs.status FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
                 "localgov/submission",
-                submission.upload_key,
+                submission.path,
             )
         ]
+
+    def times(self, submission: Submission) -> tuple[float, float, float]:
+        """When the submission's run was asked for, when it started and when it ended, in POSIX time."""
+        ((created, started, finished),) = self.query(
+            "SELECT extract(epoch FROM runs.create_timestamp)::text, start_time::text, end_time::text "
+            "FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
+            "localgov/submission",
+            submission.path,
+        )
+        return float(created), float(started), float(finished)
 
     def query(self, statement: str, *values: str) -> list[tuple[str, ...]]:
         """The rows that a statement finds in Dagster's own database."""

@@ -154,7 +154,7 @@ def test_a_queue_of_failures_is_encrypted(properties: dict[str, Any]) -> None:
 
 
 def test_each_queue_of_failures_is_watched_by_an_alarm() -> None:
-    queues = {tuple(where.split("/")) for where, _ in resources("AWS::SQS::Queue")}
+    queues = {tuple(where.split("/")) for where, queue in resources("AWS::SQS::Queue") if "RedrivePolicy" not in queue}
     watched = {
         (where.split("/")[0], dimension["Value"]["GetAtt"].removesuffix(".QueueName"))
         for where, alarm in resources("AWS::CloudWatch::Alarm")
@@ -390,6 +390,62 @@ def test_a_workflow_logs_what_it_does_and_not_what_with(properties: dict[str, An
 def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letters(properties: dict[str, Any]) -> None:
     for target in properties["Targets"]:
         assert "DeadLetters" in str(target["DeadLetterConfig"])
+
+
+@named(resources("AWS::SQS::Queue"))
+def test_a_queue_is_encrypted_and_keeps_what_it_has_for_two_weeks(properties: dict[str, Any]) -> None:
+    assert properties["SqsManagedSseEnabled"] is True
+    assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+def test_a_queue_of_events_is_spoken_to_over_tls_and_filled_by_its_own_rule_alone() -> None:
+    queues = {
+        name: resource for name, resource in _part("events", "Resources").items() if "QueuePolicy" in resource["Type"]
+    }
+    assert queues.keys() == {"UploadsQueuePolicy", "UploadsDeadLettersPolicy"}
+    for policy in queues.values():
+        denied, allowed = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert (denied["Effect"], denied["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+        assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+        assert allowed["Action"] == "sqs:SendMessage"
+        assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"GetAtt": "UploadsRule.Arn"}}}
+
+
+def test_what_nobody_understands_goes_to_dead_letters_that_take_it_from_that_queue_alone() -> None:
+    parts = _part("events", "Resources")
+    redrive = parts["UploadsQueue"]["Properties"]["RedrivePolicy"]
+    assert redrive == {"deadLetterTargetArn": {"GetAtt": "UploadsDeadLetters.Arn"}, "maxReceiveCount": 5}
+    taken = parts["UploadsDeadLetters"]["Properties"]["RedriveAllowPolicy"]
+    assert taken["redrivePermission"] == "byQueue"
+    assert taken["sourceQueueArns"][0]["Sub"].endswith(":localgov-uploads")
+    alarm = parts["UploadsFailedAlarm"]["Properties"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"GetAtt": "UploadsDeadLetters.QueueName"}}]
+
+
+def test_the_key_of_pseudonyms_outlives_its_stack_under_a_name_by_which_it_is_found() -> None:
+    key = _part("keys", "Resources")["PseudonymKey"]
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert key["Properties"]["Name"] == "localgov/pseudonym-key"
+    # Another word here would make another key of every account that has one.
+    assert key["Properties"]["GenerateSecretString"] == {
+        "SecretStringTemplate": "{}",
+        "GenerateStringKey": "own",
+        "PasswordLength": 64,
+        "ExcludePunctuation": True,
+    }
+
+
+def test_the_runs_alone_are_given_the_key_of_pseudonyms() -> None:
+    having = {
+        (where.split("/")[1], entry["Name"])
+        for where, task in TASKS
+        for container in containers(task)
+        for entry in container.get("Secrets") or []
+        if "PseudonymSecretArn" in str(entry)
+    }
+    assert having == {("RunTaskDefinition", "PSEUDONYM_KEY")}
+    reading = {where.split("/")[1] for where, role in ROLES if "PseudonymSecretArn" in str(role.get("Policies"))}
+    assert reading == {"RunExecutionRole"}
 
 
 @pytest.mark.parametrize("kind", ["database", "database_serverless"])

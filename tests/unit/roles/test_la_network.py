@@ -235,7 +235,7 @@ def test_a_nat_gateway_per_zone_serves_its_own_zone(templates: dict[str, Templat
     [
         (
             "network",
-            {"ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "ssmmessages", "frontend s3", "dagster s3"},
+            {"ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sqs", "ssmmessages", "frontend s3", "dagster s3"},
         ),
         ("network_nat", {"frontend s3", "dagster s3"}),
         ("network_none", {"frontend s3"}),

@@ -38,6 +38,14 @@ def test_every_health_check_of_the_role_is_compared() -> None:
     assert HEALTH.keys() == DOCKERFILES.keys()
 
 
+def test_the_words_at_which_an_alarm_goes_off_are_those_that_are_logged() -> None:
+    declared = yaml.safe_load((ROOT / "roles/la_services/defaults/main.yml").read_text())["la_services_services"]
+    logged = (ROOT / "files/dagster/code_server/src/localgov_pipeline/defs/local_authority/rejection.py").read_text()
+    assert declared["run"]["alarm_at"]
+    for words in declared["run"]["alarm_at"]:
+        assert f'context.log.error("{words}' in logged
+
+
 def test_both_images_that_open_the_database_know_it_by_the_same_certificates() -> None:
     known = {
         (ROOT / f"files/dagster/{image}/rds-root-certificates.pem").read_text() for image in ("instance", "code_server")

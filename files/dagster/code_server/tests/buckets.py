@@ -14,8 +14,8 @@ REGION = "eu-west-2"
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 
-def client(account: str = ACCOUNT) -> Any:  # noqa: ANN401
-    return boto3.client("s3", region_name=REGION, aws_access_key_id=account, aws_secret_access_key="test")
+def client(account: str = ACCOUNT, service: str = "s3") -> Any:  # noqa: ANN401
+    return boto3.client(service, region_name=REGION, aws_access_key_id=account, aws_secret_access_key="test")
 
 
 def make_bucket(name: str, account: str = ACCOUNT) -> str:

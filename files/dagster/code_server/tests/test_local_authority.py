@@ -18,10 +18,12 @@ import pytest
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
 from localgov_pipeline.defs.local_authority import standing
+from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.settling import unsettled_reports
-from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS, new_uploads
+from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
 from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
 from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.submissions import DatasetYear
 
 FIRST = "20260401t101500-00000000000000aa"
@@ -60,7 +62,7 @@ class Authority:
             definitions=self.definitions,
             cursor=self.cursor,
         )
-        outcome = new_uploads(context)
+        outcome = announced_uploads(context)
         assert isinstance(outcome, dg.SensorResult)
         self.cursor = outcome.cursor
         for added in outcome.dynamic_partitions_requests or []:
@@ -640,8 +642,9 @@ def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: py
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    long_ago = {key: seen - PATIENCE_SECONDS - 1 for key, seen in json.loads(authority.cursor or "").items()}
-    authority.cursor = json.dumps(long_ago)
+    memory = Memory.of(authority.cursor)
+    long_ago = {key: seen - PATIENCE_SECONDS - 1 for key, seen in json.loads(memory.listing or "").items()}
+    authority.cursor = memory._replace(listing=json.dumps(long_ago)).cursor()
 
     (request,) = authority.tick()
     assert request.job_name == "give_up"
@@ -655,7 +658,9 @@ def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(autho
 def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    authority.cursor = json.dumps(dict.fromkeys(json.loads(authority.cursor or ""), 0.0))
+    memory = Memory.of(authority.cursor)
+    long_ago = dict.fromkeys(json.loads(memory.listing or ""), 0.0)
+    authority.cursor = memory._replace(listing=json.dumps(long_ago)).cursor()
     (late,) = authority.tick()
     assert authority.run(first).success
 

@@ -168,6 +168,18 @@ def test_runs_are_watched_retried_and_limited_and_ticks_are_forgotten(instance: 
     assert not instance.telemetry_enabled
 
 
+def test_how_many_runs_an_account_has_at_once_is_said_by_its_environment(
+    task_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**task_environment, "RUNS_AT_ONCE": "2"}
+    for name, value in {**given, **service.settings(given)}.items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(service.HOME)) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 2
+
+
 def test_the_reference_that_a_run_gets_names_variables_and_no_secret(
     instance: dg.DagsterInstance, database: dict[str, str]
 ) -> None:

@@ -68,6 +68,41 @@ def test_its_runs_may_do_what_it_names_and_its_code_server_only_looks() -> None:
     assert code == {"ListDataStoreUploads"}
 
 
+def test_its_locations_are_roots_by_the_names_that_it_asks_for() -> None:
+    named = {
+        "INPUT_LOCATION": "data_store/uploads",
+        "SHARED_LOCATION": "shared",
+        "WORKSPACE_LOCATION": "workspace/census",
+    }
+    services = hosted(SERVICES, {"census": {**CENSUS, "environment": {}, "locations": named}}, "localgov")
+    for service in ("census_code", "census_run"):
+        assert declaration.location_environment(services[service], LOCATIONS).items() >= {
+            ("INPUT_LOCATION", "s3://la-data/uploads"),
+            ("SHARED_LOCATION", "s3://la-shared"),
+            ("WORKSPACE_LOCATION", "s3://la-work/census"),
+        }
+
+
+def test_a_root_is_one_bucket() -> None:
+    with pytest.raises(
+        declaration.DeclarationError, match="INPUT_LOCATION is to be 'member_shared', which is 2 buckets"
+    ):
+        declaration.location_environment(
+            {"roots": {"INPUT_LOCATION": "member_shared"}}, {"member_shared": {"a": "x", "b": "y"}}
+        )
+
+
+def test_its_code_server_drains_the_queues_that_its_sensors_need() -> None:
+    services = hosted(SERVICES, {"census": {**CENSUS, "sensors": {"drains": ["census"]}}}, "localgov")
+    assert services["census_code"]["drains"] == ["census"]
+    assert "drains" not in services["census_run"]
+
+
+def test_a_marker_is_put_only_where_it_has_a_location() -> None:
+    with pytest.raises(declaration.DeclarationError, match="its marker INPUT_LOCATION is none of its locations"):
+        hosted(SERVICES, {"census": {**CENSUS, "markers": ["INPUT_LOCATION"]}}, "localgov")
+
+
 def test_both_have_its_environment_and_only_runs_have_the_database() -> None:
     services = found()
     for service in ("census_code", "census_run"):

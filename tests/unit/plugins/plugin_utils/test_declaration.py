@@ -216,6 +216,19 @@ def test_forty_members_with_keys_fit_into_the_policies_of_a_role() -> None:
     assert len(resolved) < 10_240
 
 
+def test_a_service_that_drains_a_queue_may_receive_and_delete_there_and_send_nothing() -> None:
+    assert declaration.queue_statements({"drains": []}, "localgov") == []
+    (statement,) = declaration.queue_statements({"drains": ["late_uploads"]}, "localgov")
+    assert statement == {
+        "Sid": "DrainLateUploads",
+        "Effect": "Allow",
+        "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Resource": [
+            {"Fn::Sub": "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:localgov-late-uploads"},
+        ],
+    }
+
+
 def test_only_a_service_on_demand_may_open_session_managers_channels() -> None:
     assert declaration.session_statements(SERVICES["daemon"]) == []
     (statement,) = declaration.session_statements({"on_demand": True})

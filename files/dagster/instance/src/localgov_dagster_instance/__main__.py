@@ -131,6 +131,8 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
         "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE": "300",
         # How soon a failed run is retried; each look costs the database queries.
         "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "15",
+        # How many runs the account has at the same time.
+        "RUNS_AT_ONCE": "5",
         # ECS names the region in AWS_REGION, which boto3 does not read.
         "AWS_DEFAULT_REGION": environment.get("AWS_REGION", ""),
     }

@@ -60,8 +60,8 @@ class Listed(NamedTuple):
 
 
 @cache
-def _s3() -> Any:  # noqa: ANN401
-    """One client for the life of the process: building one costs as much CPU as fifty requests.
+def aws_client(service: str) -> Any:  # noqa: ANN401
+    """One client of a service for the life of the process: building one costs as much CPU as fifty requests.
 
     Straight from botocore: boto3's session loads what we have no use for, and every run would pay for it.
     """
@@ -70,7 +70,9 @@ def _s3() -> Any:  # noqa: ANN401
 
     config = Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=PARALLEL)
     # ECS names the region in AWS_REGION, which botocore does not read.
-    return botocore.session.get_session().create_client("s3", region_name=os.environ.get("AWS_REGION"), config=config)
+    return botocore.session.get_session().create_client(
+        service, region_name=os.environ.get("AWS_REGION"), config=config
+    )
 
 
 def bucket_of(location: str) -> str:
@@ -123,7 +125,7 @@ class Storage(dg.ConfigurableResource[None]):
 
     @property
     def client(self) -> Any:  # noqa: ANN401  # botocore makes its clients' types at run time
-        return _s3()
+        return aws_client("s3")
 
     def fetch(self, bucket: str, key: str) -> Fetched | None:
         """The latest version of an object; None where there is none.

@@ -13,7 +13,6 @@ import dagster as dg
 from localgov_pipeline.defs.local_authority import (
     retention,
     settling,
-    stage1_upload,
     stage2_uploaded,
     stage3_parsed,
     stage4_cleaned,
@@ -23,6 +22,7 @@ from localgov_pipeline.defs.local_authority import (
     stage8_report,
     withdrawal,
 )
+from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.rejection import give_up
 from localgov_pipeline.defs.local_authority.run import process_submission
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
@@ -42,7 +42,7 @@ def definitions() -> dg.Definitions:
             stage8_report.report,
         ],
         jobs=[process_submission, give_up, withdrawal.withdraw, retention.retention, settling.settle_submissions],
-        sensors=[stage1_upload.new_uploads, withdrawal.withdrawals, settling.unsettled_reports],
+        sensors=[announced_uploads, withdrawal.withdrawals, settling.unsettled_reports],
         schedules=[retention.every_night],
         resources={
             "storage": Storage(

@@ -22,16 +22,6 @@ PATIENCE_SECONDS = 2 * 60 * 60
 _REQUESTS_PER_TICK = 200
 
 
-@dg.sensor(
-    jobs=[process_submission, give_up],
-    minimum_interval_seconds=5,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notices each new version of an object under `uploads/` and asks for one run of it.",
-)
-def new_uploads(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    return look(Storage.from_environment(), context.cursor)
-
-
 def look(storage: Storage, cursor: str | None) -> dg.SensorResult:
     """One run for each version of an upload. An upload stays pending until its report is written, so a lost run is
     asked for again; Dagster starts nothing twice for the same run key."""
