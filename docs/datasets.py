@@ -65,8 +65,8 @@ A dataset with `format: xml` says under `reading` where things stand, as paths o
 | the dataset | `record`, the path of the elements that are read one after another; `called`, what a person calls \
 one; `expected`, what the header of the file has to say, such as its year |
 | a table | `each`, the path below a record of the elements that are its rows; or `kind`, a column, and `rows`, which \
-gives for each value of it the path `each`, the `date` in it, and `always` or `when` if not only the date decides whether \
-there is a row |
+gives for each value of it the path `each`, the `date` in it, and `always` or `when` if not only the date decides \
+whether there is a row |
 | a column | `from`, a path below a record, where as far as it is the row's own path the row's own elements are meant, \
 and `of`, the kinds of rows that have it; or `number`, which of the elements at a path it is; or `part`, the same by \
 depth; or `date: true` |
