@@ -137,7 +137,7 @@ class Authority:
 
 @pytest.fixture
 def authority(locations: dict[str, str]) -> Iterator[Authority]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield Authority(locations, instance)
 
 

@@ -185,7 +185,7 @@ class Organisation:
 
 @pytest.fixture
 def hub(aws: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         organisation_under_test = Organisation(instance)
         storage = organisation_under_test.storage()
         monkeypatch.setenv("DATA_STORE_LOCATION", storage.data_store_location)
