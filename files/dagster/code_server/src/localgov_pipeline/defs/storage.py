@@ -134,13 +134,8 @@ class Storage(dg.ConfigurableResource[None]):
         absent with `latest_version` or `has` first.
         """
         with _named_refusals(bucket):
-            try:
-                response = self.client.get_object(Bucket=bucket, Key=key)
-            except self.client.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] in _MISSING:
-                    return None
-                raise
-            return Fetched(response["Body"].read(), response.get("VersionId", "null"))
+            response = self._found(bucket, key)
+            return None if response is None else Fetched(response["Body"].read(), response.get("VersionId", "null"))
 
     def download(self, bucket: str, key: str, path: Path) -> Downloaded | None:
         """The latest version of an object, into a file, however large it is; None where there is none."""
@@ -148,17 +143,23 @@ class Storage(dg.ConfigurableResource[None]):
 
         digest = hashlib.sha256()
         with _named_refusals(bucket):
-            try:
-                response = self.client.get_object(Bucket=bucket, Key=key)
-            except self.client.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] in _MISSING:
-                    return None
-                raise
+            response = self._found(bucket, key)
+            if response is None:
+                return None
             with path.open("wb") as file:
                 for chunk in response["Body"].iter_chunks(_CHUNK_BYTES):
                     digest.update(chunk)
                     file.write(chunk)
         return Downloaded(response.get("VersionId", "null"), response["LastModified"], digest.hexdigest())
+
+    def _found(self, bucket: str, key: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self.client.get_object(Bucket=bucket, Key=key)
+        except self.client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None
+            raise
+        return found
 
     def put(self, bucket: str, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
         self.client.put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
