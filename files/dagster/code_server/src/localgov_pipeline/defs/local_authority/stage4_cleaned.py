@@ -61,7 +61,9 @@ def cleaned(
         written={table: count.written for table, count in counts.items()},
         errors={table: count.errors for table, count in counts.items()},
     )
-    yield dg.Output(facts, metadata=_metadata(facts, submission), data_version=facts.version())
+    by_rule = dg.MetadataValue.table(_errors_by_rule(facts, scratch))
+    metadata: dict[str, float | dg.TableMetadataValue] = {**_metadata(facts, submission), "errors by rule": by_rule}
+    yield dg.Output(facts, metadata=metadata, data_version=facts.version())
     adds_up = all(facts.tables[table].read == count.written + count.left_out for table, count in counts.items())
     yield dg.AssetCheckResult(passed=adds_up)
 
@@ -91,6 +93,18 @@ def _cleaned(table: str, read: int, storage: Storage, submission: SubmissionReso
     storage.put_file(storage.workspace, identity.stage_key("cleaned", table), rows, PARQUET)
     storage.put_file(storage.workspace, identity.stage_key("cleaned", f"{table}.errors"), errors, PARQUET)
     return Counts(written, left_out, listed)
+
+
+def _errors_by_rule(facts: Facts, scratch: Scratch) -> list[dg.TableRecord]:
+    """What was wrong, and how often; never the value that was."""
+    import polars as pl
+
+    found = []
+    for table in facts.tables:
+        errors = pl.scan_parquet(scratch.folder("errors") / f"{table}.parquet")
+        counted = errors.group_by("column", "rule").len("cells").sort("cells", "column", descending=[True, False])
+        found += [dg.TableRecord({"table": table, **row}) for row in counted.collect().to_dicts()]
+    return found
 
 
 def _metadata(facts: Facts, submission: SubmissionResource) -> dict[str, float]:

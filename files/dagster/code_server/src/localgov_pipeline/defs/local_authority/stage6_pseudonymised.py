@@ -15,6 +15,7 @@ from localgov_pipeline.defs.scratch import Scratch
 from localgov_pipeline.defs.storage import PARQUET, Storage
 
 if TYPE_CHECKING:
+    from localgov_pipeline.lib.declarations import Dataset
     from localgov_pipeline.lib.pseudonyms import Keys
 
 ONLY_DECLARED = dg.AssetCheckSpec(
@@ -63,13 +64,31 @@ def pseudonymised(
             for name in checked.tables
         }
     )
-    preview = {
-        f"{part['profile']}: {name}": ", ".join(found["columns"])
+    leaves = dg.MetadataValue.table(_forms(shared, dataset))
+    yield dg.Output(
+        facts,
+        metadata={"profiles": dg.MetadataValue.int(len(shared)), "what leaves": leaves},
+        data_version=facts.version(),
+    )
+    yield dg.AssetCheckResult(passed=as_declared)
+
+
+def _forms(shared: list[dict[str, Any]], dataset: "Dataset") -> list[dg.TableRecord]:
+    """Each column with the form in which it is shared: what the rows look like, without any of them."""
+    return [
+        dg.TableRecord(
+            {
+                "profile": part["profile"],
+                "table": name,
+                "column": column,
+                "form": dataset.tables[name].columns[column].share[part["profile"]],
+                "rows": found["rows"],
+            }
+        )
         for part in shared
         for name, found in part["tables"].items()
-    }
-    yield dg.Output(facts, metadata={"profiles": len(shared), **preview}, data_version=facts.version())
-    yield dg.AssetCheckResult(passed=as_declared)
+        for column in found["columns"]
+    ]
 
 
 def _part(
