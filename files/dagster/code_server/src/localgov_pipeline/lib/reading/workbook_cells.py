@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
-MEMORY = 1536 << 20
+# Enough for some seven hundred thousand rows of episodes.
+MEMORY = 2 << 30
 SECONDS = 240
 FILE_BYTES = 2 << 30
 DAMAGED = 3
