@@ -62,14 +62,14 @@ A dataset with `format: xml` says under `reading` where things stand, as paths o
 
 | `reading` of | holds |
 |---|---|
-| the dataset | `record`, the path of the elements that are read one after another; `called`, what a person calls one; \
-`expected`, what the header of the file has to say, such as its year |
-| a table | `each`, the path below a record of the elements that are its rows; or `kind`, a column, and `rows`, which gives \
-for each value of it the path `each`, the `date` in it, and `always` or `when` if not only the date decides whether there \
-is a row |
-| a column | `from`, a path below a record, where as far as it is the row's own path the row's own elements are meant, and \
-`of`, the kinds of rows that have it; or `number`, which of the elements at a path it is; or `part`, the same by depth; \
-or `date: true` |
+| the dataset | `record`, the path of the elements that are read one after another; `called`, what a person calls \
+one; `expected`, what the header of the file has to say, such as its year |
+| a table | `each`, the path below a record of the elements that are its rows; or `kind`, a column, and `rows`, which \
+gives for each value of it the path `each`, the `date` in it, and `always` or `when` if not only the date decides \
+whether there is a row |
+| a column | `from`, a path below a record, where as far as it is the row's own path the row's own elements are meant, \
+and `of`, the kinds of rows that have it; or `number`, which of the elements at a path it is; or `part`, the same by \
+depth; or `date: true` |
 
 What differs from a year on stands under `changes` of a column, and `first_year` and `last_year` of a table or a column
 say when there is one. The keys of a declaration:
