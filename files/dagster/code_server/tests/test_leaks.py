@@ -42,7 +42,7 @@ def files(draw: st.DrawFn) -> tuple[str, int, str, list[Row]]:
     name, year, table = draw(st.sampled_from(TABLES))
     declaration = declared(name, year).tables[table]
     cells = (KEYED[name] if column in declaration.key else CELLS for column in declaration.columns)
-    rows = draw(st.lists(st.tuples(*cells), min_size=1, max_size=3))
+    rows = draw(st.lists(st.tuples(*cells), min_size=1, max_size=2))
     return name, year, table, [dict(zip(declaration.columns, row, strict=True)) for row in rows]
 
 

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import polars as pl
 import pytest
+import workbooks
 from buckets import SAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from localgov_pipeline.lib.cleaning import clean, refuse_without_rows
 from localgov_pipeline.lib.declarations import declared, declared_datasets
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
@@ -70,6 +74,52 @@ def test_an_ugly_file_has_its_outcome(ugly: Ugly, tmp_path: Path) -> None:
 def test_the_library_is_large_and_each_file_in_it_is_there_once() -> None:
     names = [(ugly.dataset, ugly.name) for ugly in LIBRARY]
     assert len(names) == len(set(names)) >= 60
+
+
+WHOLE = [ugly for ugly in LIBRARY if isinstance(ugly.outcome, Accepted) and isinstance(ugly.content, bytes)]
+WORKBOOK = Ugly("a workbook", workbooks.two_tables(), TWO)
+damages = st.lists(
+    st.tuples(
+        st.integers(0, 4000),
+        st.integers(0, 40),
+        st.sampled_from(
+            [
+                b"",
+                b"\0",
+                b'"',
+                b'""',
+                b"\r\n",
+                b"\n\n",
+                b"<",
+                b"&",
+                b"&#0;",
+                b"]]>",
+                b"\xef\xbb\xbf",
+                b"\xe9",
+                b";;",
+                b"PK",
+            ]
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize(("whole", "examples"), [(WHOLE, 100), ([WORKBOOK], 15)], ids=["text and XML", "a workbook"])
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(whole: list[Ugly], examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(st.sampled_from(whole), damages)
+    def damaged(ugly: Ugly, edits: list[tuple[int, int, bytes]]) -> None:
+        content = bytearray(ugly.content if isinstance(ugly.content, bytes) else ugly.content())
+        for place, removed, added in edits:
+            at = place % (len(content) + 1)
+            content[at : at + removed] = added
+        with tempfile.TemporaryDirectory() as folder:
+            _, reasons = outcome(ugly._replace(content=bytes(content)), Path(folder))
+        assert all(reasons)
+
+    damaged()
 
 
 SAMPLES_TABLE = re.findall(

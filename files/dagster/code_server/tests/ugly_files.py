@@ -90,6 +90,7 @@ ENCODINGS = [
     Ugly("UTF-8 and Windows-1252 in one file", text(f"é\n{GOOD}") + b"\xe9,,,,,,\n", at(5, "encoding", "UTF-8")),
     Ugly("code page of DOS", text(GOOD) + b"Ren\x82e,,,,,,\n", at(4, "encoding", "CSV UTF-8")),
     Ugly("a NUL in the middle", text(GOOD) + b"TEST\x003,,,,,,\n", whole("encoding", "damaged")),
+    Ugly("the characters of an old Mac", text(GOOD) + b"Ren\x8ee,,,,,,\n", at(4, "encoding", "CSV UTF-8")),
     Ugly("nothing", b"", whole("empty", "Export it again")),
     Ugly("spaces and line ends only", b" \r\n\r\n  ", whole("empty", "Export it again")),
     Ugly("a byte-order mark only", b"\xef\xbb\xbf", whole("empty", "Export it again")),
@@ -103,6 +104,7 @@ LINES = [
     Ugly("blank lines", text(f"{HEADER}\n\n{ROW}\n\n\n{OTHER}\n\n"), TWO),
     Ugly("blank rows with separators", text(f"{HEADER}\n,,,,,,\n{ROW}\n,,,,,,,,,\n{OTHER}\n"), TWO),
     Ugly("a thousand blank rows below", text(GOOD + ",,,,,,\n" * 1000), TWO),
+    Ugly("the end-of-file mark of DOS", text(f"{GOOD}\x1a"), TWO),
     Ugly("a line without end", text(f"{HEADER}\n{ROW}{'x' * 3_000_000}"), at(2, "line", "line ends are lost")),
     Ugly(
         "an error below a blank line keeps its number",
@@ -145,6 +147,7 @@ SEPARATORS = [
         text(f"{HEADER}\n{ROW}\n{ROW.rstrip(',')}\n"),
         noticed((3, "cells")),
     ),
+    Ugly("a separator too many in each row", text(f"{HEADER}\n{ROW},\n{OTHER},\n"), TWO),
     Ugly("blank cells beyond the header", text(f"{HEADER}\n{ROW},,,\n{OTHER}, ,\n"), TWO),
 ]
 
@@ -177,6 +180,16 @@ HEADERS = [
         "values in a column without a name in the middle",
         text(f"{HEADER.replace(',', ',,', 1)}\n{ROW.replace(',', f',{PLANTED},', 1)}\n"),
         at(2, "columns", "values and no name"),
+    ),
+    Ugly(
+        "numbers of rows in front, as data tools write them",
+        text(f",{HEADER}\n0,{ROW}\n1,{OTHER}\n"),
+        at(2, "columns", "Column 1 has values and no name"),
+    ),
+    Ugly(
+        "names of rows in front, as statistical tools write them",
+        text(f'{HEADER}\n"1",{ROW}\n"2",{ROW}\n'),
+        at(1, "columns", "a cell in front"),
     ),
     Ugly("blank lines above the header", text(f"\n\n{GOOD}"), noticed((3, "header"))),
     Ugly("a title above the header", text(f"{PLANTED} report\nRun on 1 April 2026\n\n{GOOD}"), noticed((4, "header"))),

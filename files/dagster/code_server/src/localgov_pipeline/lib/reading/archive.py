@@ -69,6 +69,8 @@ def _refuse_bomb(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 def _unfolded_size(file: BinaryIO, member: zipfile.ZipInfo, at_most: int) -> int:
     """Stops soon after `at_most`. Raises when it is not what the archive declares."""
+    if member.header_offset < 0:
+        raise _damaged()
     file.seek(member.header_offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size:

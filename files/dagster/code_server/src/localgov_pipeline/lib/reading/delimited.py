@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,9 @@ from localgov_pipeline.lib.reading.leftovers import (
 from localgov_pipeline.lib.reading.shapes import PLACES_NAMED, ROW, ParsedTable, Sheet, counted, limited
 
 _CHUNK_ROWS = 50_000
-_BLANK = " \t\n\r\v\f\u00a0\u2007\u202f\u200b\ufeff"
+_LIKE_A_DATE = re.compile(r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}\b")
+# With the end-of-file mark of DOS, and spaces of no width.
+_BLANK = " \t\n\r\v\f\x1a\u00a0\u2007\u202f\u200b\ufeff"
 
 
 def read_delimited(sheet: Sheet, dataset: Dataset, folder: Path) -> ParsedTable:
@@ -38,6 +40,7 @@ def read_delimited(sheet: Sheet, dataset: Dataset, folder: Path) -> ParsedTable:
     header = find_header(sheet.path, dataset)
     notices = [*_about_header(header)]
     stem = folder / f"{sheet.path.stem}-{header.table.name}"
+    _refuse_shifted(sheet.path, header)
     lines = line_facts(sheet.path, header)
     if lines.regular:
         rows = regular_rows(sheet.path, header, stem, lines.padded)
@@ -59,6 +62,37 @@ def _about_header(header: Header) -> Iterator[Finding]:
             f"The columns are named in this row. What stands above it was left out ({counted(header.row - 1, 'row')})."
         )
         yield Finding(header.row, None, "header", reason)
+
+
+def _refuse_shifted(path: Path, header: Header) -> None:
+    """Statistical tools write the names of rows in front of them, and no name for that column in the header. Where the
+    last cells are blank, nothing else would give it away."""
+    records = _first_records(path, header)
+    if not records or any(len(cells) <= header.width for cells in records):
+        return
+    dates = [
+        i for i, name in enumerate(header.names) if (column := header.table.columns.get(name)) and column.type == "date"
+    ]
+    as_named, shifted = (
+        sum(bool(_LIKE_A_DATE.match(cells[i + by].strip())) for cells in records for i in dates) for by in (0, 1)
+    )
+    if shifted > as_named:
+        reason = "The rows have a cell in front for which the header has no name. Take that column out, or name it."
+        raise FileRefusedError([Finding(header.row, None, "columns", reason)], table=header.table.name)
+
+
+def _strict_reader(file: Iterable[str], header: Header) -> Iterator[list[str]]:
+    return csv.reader(itertools.islice(file, header.lines, None), delimiter=header.separator, strict=True)
+
+
+def _first_records(path: Path, header: Header) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = _strict_reader(file, header)
+        try:
+            return [cells for cells in itertools.islice(reader, 50) if any(cell.strip(_BLANK) for cell in cells)]
+        except csv.Error:
+            # The strict reader will say where.
+            return []
 
 
 class LineFacts(NamedTuple):
@@ -209,7 +243,7 @@ def irregular_rows(path: Path, header: Header, stem: Path) -> tuple[pl.LazyFrame
 def _chunks(path: Path, header: Header, oddities: _Oddities) -> Iterator[tuple[int, list[list[str]]]]:
     """The number of the first record, and records as they stand in the file. At least one chunk, which may be empty."""
     with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(itertools.islice(file, header.lines, None), delimiter=header.separator, strict=True)
+        reader = _strict_reader(file, header)
         first = header.row + 1
         while True:
             chunk: list[list[str]] = []

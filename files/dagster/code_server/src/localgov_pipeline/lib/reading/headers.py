@@ -26,13 +26,14 @@ class NoTableError(FileRefusedError):
 
 class Header(NamedTuple):
     """`row` is its number, `lines` how many lines of the file it and what stands above take, `names` its cells in the
-    form in which columns are declared, without blank ones at the end."""
+    form in which columns are declared, without blank ones at the end; `width` counts those too."""
 
     table: Table
     names: tuple[str, ...]
     separator: str
     row: int
     lines: int
+    width: int
 
 
 class _Candidate(NamedTuple):
@@ -54,7 +55,7 @@ def find_header(path: Path, dataset: Dataset) -> Header:
         raise NoTableError([_no_header(first.row, dataset)])
     if sorted(name for name in best.names if name) != sorted(known.columns):
         raise FileRefusedError([*_wrong_columns(best, known)])
-    return Header(known, _unique(best.names), best.separator, best.row, best.lines)
+    return Header(known, _unique(best.names), best.separator, best.row, best.lines, len(best.cells))
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

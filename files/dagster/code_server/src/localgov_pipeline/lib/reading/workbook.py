@@ -63,7 +63,8 @@ def _sheets(path: Path, folder: Path) -> Iterator[_Unfolded]:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise _too_large() from None
-    if done.returncode == workbook_cells.DAMAGED:
+    # Of an exception that it did not expect, a program of Python dies with 1; of a limit, by a signal.
+    if done.returncode in (workbook_cells.DAMAGED, 1):
         reason = "The workbook is damaged. Open it in Excel, let it be repaired, and save it again."
         raise refusal("workbook", f"{reason} Or: {SAVE_AS_CSV}")
     if done.returncode != 0:

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
-MEMORY = 1536 << 20
+# Enough for some seven hundred thousand rows of episodes.
+MEMORY = 2 << 30
 SECONDS = 240
 FILE_BYTES = 2 << 30
-DAMAGED = 3
+DAMAGED, TOO_LARGE = 3, 4
 _MERGES_TOLD = 200
 _DATE = "%d/%m/%Y"
 
@@ -48,6 +49,8 @@ def main(workbook: str, folder: str) -> int:
                     target = Path(folder) / f"sheet{number}.csv"
                     told |= {"path": str(target), "merged": _write(cells, target)}
             sys.stdout.write(json.dumps(told) + "\n")
+    except (MemoryError, OSError):
+        return TOO_LARGE
     except python_calamine.CalamineError:
         return DAMAGED
     return 0
