@@ -31,8 +31,8 @@ class Aws:
     def __init__(self) -> None:
         self.s3, self.sqs = self._stub("s3"), self._stub("sqs")
         again = AWSRetry.jittered_backoff(retries=1)
-        clients = [RetryingBotoClientWrapper(stub.client, again) for stub in (self.s3, self.sqs)]
-        self.pipeline = submission_runs.Pipeline(*clients, BUCKET, QUEUE)
+        s3, sqs = (RetryingBotoClientWrapper(stub.client, again) for stub in (self.s3, self.sqs))
+        self.pipeline = submission_runs.Pipeline(s3, sqs, BUCKET, QUEUE)
         self.sent: list[dict[str, Any]] = []
         self.sqs.client.meta.events.register("provide-client-params.sqs.SendMessageBatch", self._remember)
 
