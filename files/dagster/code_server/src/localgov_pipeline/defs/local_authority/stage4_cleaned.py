@@ -21,6 +21,11 @@ ROWS_ADD_UP = dg.AssetCheckSpec(
     description="No row is lost or doubled: rows read are rows kept plus rows whose key cannot be used.",
 )
 
+# Dagster guesses the columns of a table from its rows, and a good file has none.
+ERRORS_BY_RULE = dg.TableSchema(
+    [dg.TableColumn(name, "int" if name == "cells" else "string") for name in ("table", "column", "rule", "cells")]
+)
+
 
 class Counts(NamedTuple):
     written: int
@@ -61,7 +66,7 @@ def cleaned(
         written={table: count.written for table, count in counts.items()},
         errors={table: count.errors for table, count in counts.items()},
     )
-    by_rule = dg.MetadataValue.table(_errors_by_rule(facts, scratch))
+    by_rule = dg.MetadataValue.table(_errors_by_rule(facts, scratch), ERRORS_BY_RULE)
     metadata: dict[str, float | dg.TableMetadataValue] = {**_metadata(facts, submission), "errors by rule": by_rule}
     yield dg.Output(facts, metadata=metadata, data_version=facts.version())
     adds_up = all(facts.tables[table].read == count.written + count.left_out for table, count in counts.items())

@@ -25,6 +25,13 @@ ONLY_DECLARED = dg.AssetCheckSpec(
     description="Each part has exactly the columns that the declaration lets out under its profile, and no row more.",
 )
 
+FORMS = dg.TableSchema(
+    [
+        dg.TableColumn(name, "int" if name == "rows" else "string")
+        for name in ("profile", "table", "column", "form", "rows")
+    ]
+)
+
 
 @dg.asset(
     partitions_def=SUBMISSIONS,
@@ -64,7 +71,7 @@ def pseudonymised(
             for name in checked.tables
         }
     )
-    leaves = dg.MetadataValue.table(_forms(shared, dataset))
+    leaves = dg.MetadataValue.table(_forms(shared, dataset), FORMS)
     yield dg.Output(
         facts,
         metadata={"profiles": dg.MetadataValue.int(len(shared)), "what leaves": leaves},
