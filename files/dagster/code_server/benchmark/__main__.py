@@ -2,7 +2,8 @@
 """Measure every way through files of every size, print a table and write it as JSON.
 
 `python -m benchmark <pipeline.json> [--rows 10000 ...] [--children 20000]`. Each measurement is a process of its own,
-so that its peak of memory is its own; the ways take turns on the same files.
+so that its peak of memory is its own. The ways take turns on the same files, and of each the turn counts that took the
+least CPU: the others say how busy the machine was.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmark.invented import HEADERS_PER_EPISODE, write_cin, write_ssda903
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 CHILDREN = 20_000
+TURNS = 3
 WAYS = ("copy", "cleaning", "pipeline", "pandas")
 GOAL_SIZE, LARGE = 1_000_000, 5_000_000
 SAMPLE = Path(__file__).parent.parent / "samples" / "cin_census.xml"
@@ -107,12 +109,17 @@ def of_census(children: int, folder: Path) -> Iterator[Figure]:
     yield Figure(f"CIN, {children:,} children: peak memory", round(result.peak_mib), "MiB")
 
 
-def figures(sizes: Sequence[int], children: int, ways: Sequence[str]) -> Iterator[Figure]:
+def best(ways: Sequence[str], folder: Path, turns: int) -> dict[str, Measured]:
+    taken = [{way: measure(way, folder) for way in ways} for _ in range(turns)]
+    return {way: min((turn[way] for turn in taken), key=lambda measured: measured.cpu) for way in ways}
+
+
+def figures(sizes: Sequence[int], children: int, ways: Sequence[str], turns: int) -> Iterator[Figure]:
     results: dict[int, dict[str, Measured]] = {}
     for episodes in sizes:
         with tempfile.TemporaryDirectory() as folder:
             write_ssda903(Path(folder), episodes)
-            results[episodes] = {way: measure(way, Path(folder)) for way in ways}
+            results[episodes] = best(ways, Path(folder), turns if episodes < LARGE else 1)
             yield from of_size(episodes, results[episodes])
     yield from growth(results)
     if children:
@@ -130,10 +137,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("result", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
     parser.add_argument("--children", type=int, default=CHILDREN)
+    parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--ways", nargs="+", default=WAYS)
     options = parser.parse_args(arguments)
     found: list[dict[str, Any]] = []
-    for figure in figures(options.rows, options.children, options.ways):
+    for figure in figures(options.rows, options.children, options.ways, options.turns):
         sys.stdout.write(f"{line(figure)}\n")
         sys.stdout.flush()
         found.append(figure._asdict())

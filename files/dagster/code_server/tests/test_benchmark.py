@@ -14,7 +14,19 @@ PROJECT = Path(__file__).parent.parent
 
 def test_work_and_memory_do_not_grow_faster_than_the_file(tmp_path: Path) -> None:
     result = tmp_path / "pipeline.json"
-    arguments = ["--rows", "20000", "100000", "--children", "300", "--ways", "copy", "cleaning", "pipeline"]
+    arguments = [
+        "--rows",
+        "20000",
+        "100000",
+        "--children",
+        "300",
+        "--turns",
+        "1",
+        "--ways",
+        "copy",
+        "cleaning",
+        "pipeline",
+    ]
     outcome = subprocess.run(
         [sys.executable, "-m", "benchmark", result, *arguments],
         env={**os.environ, "PYTHONPATH": "src:."},

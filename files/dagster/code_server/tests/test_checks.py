@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from localgov_pipeline.lib.checks import CheckOutcome, UnknownCheckError, check
 from localgov_pipeline.lib.cleaning import clean
-from localgov_pipeline.lib.declarations import declared
+from localgov_pipeline.lib.declarations import Check, declared
 
 DATASET = declared("ssda903", 2026)
 
@@ -60,6 +60,13 @@ def test_a_child_that_is_in_the_header_twice_is_an_error_in_the_later_row() -> N
         "reason": "The same CHILD stands in an earlier row. Keep one of the rows.",
         "table": "header",
     }
+
+
+def test_a_key_of_several_columns_is_the_same_only_when_all_of_them_are() -> None:
+    tables = Tables(oc2=[child(1, DOB="05/03/2012"), child(1, DOB="06/03/2012"), child(1, DOB="05/03/2012"), child(2)])
+    both = Check(check="unique", title="Once", severity="error", table="oc2", columns=("CHILD", "DOB"))
+    (outcome,) = check(tables.rows, DATASET.model_copy(update={"checks": {"both": both}}), None, {})
+    assert rows_of(outcome) == [4]
 
 
 def test_an_episode_without_a_header_is_found() -> None:
