@@ -128,7 +128,8 @@ ARGUMENTS: dict[str, Any] = {
 }
 _DATASET = re.compile(r"[a-z0-9_]{1,40}")
 _REPORT = "/report.json"
-_SECONDS_BETWEEN, _MESSAGES_PER_CALL = 3, 10
+_SECONDS_BETWEEN = 3
+_MESSAGES_PER_CALL = 10
 
 
 class Upload(NamedTuple):

@@ -69,6 +69,12 @@ class Authority:
             self.instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
         return list(outcome.run_requests or [])
 
+    def waited_for(self, seconds: float) -> None:
+        """As if what waits had been seen so much earlier."""
+        memory = Memory.of(self.cursor)
+        earlier = {key: seen - seconds for key, seen in json.loads(memory.listing or "{}").items()}
+        self.cursor = memory._replace(listing=json.dumps(earlier)).cursor()
+
     def storage(self) -> Storage:
         return Storage(**{f"{name.replace('-', '_')}_location": f"s3://{b}" for name, b in self.buckets.items()})
 
@@ -642,9 +648,7 @@ def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: py
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    memory = Memory.of(authority.cursor)
-    long_ago = {key: seen - PATIENCE_SECONDS - 1 for key, seen in json.loads(memory.listing or "").items()}
-    authority.cursor = memory._replace(listing=json.dumps(long_ago)).cursor()
+    authority.waited_for(PATIENCE_SECONDS + 1)
 
     (request,) = authority.tick()
     assert request.job_name == "give_up"
@@ -658,9 +662,7 @@ def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(autho
 def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    memory = Memory.of(authority.cursor)
-    long_ago = dict.fromkeys(json.loads(memory.listing or ""), 0.0)
-    authority.cursor = memory._replace(listing=json.dumps(long_ago)).cursor()
+    authority.waited_for(PATIENCE_SECONDS + 1)
     (late,) = authority.tick()
     assert authority.run(first).success
 
