@@ -14,10 +14,10 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo docs lint test bench lock
+.PHONY: help install images sandbox status down reset demo docs lint test bench bench-pipeline lock
 
 help: ## show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed $(COLLECTION)
 
@@ -57,6 +57,7 @@ demo: sandbox ## deploy an organisation and three authorities, and send a file t
 docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/role_variables.py
 	@$(BIN)/python docs/network_matrix.py
+	@$(BIN)/python docs/datasets.py
 
 lint: install ## check style, types and templates
 	@tests/lint/run
@@ -68,6 +69,13 @@ bench: images ## the slow proofs: the whole matrix of access, its sabotages, kil
 	@$(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow
 	@tests/project files/dagster/code_server -m slow
+
+bench-pipeline: install ## how fast the pipeline is, beside reading and writing the same files and beside pandas
+	@test -x build/benchmark/bin/python || $(UV) venv --python $(BIN)/python build/benchmark
+	@$(UV) pip sync --python build/benchmark/bin/python --require-hashes --compile-bytecode \
+	  files/dagster/code_server/requirements-bench.lock
+	@cd files/dagster/code_server && PYTHONPATH=src:. ../../../build/benchmark/bin/python -m benchmark \
+	  ../../../build/bench/pipeline.json $(BENCH_FLAGS)
 
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \

@@ -115,13 +115,13 @@ def root(variable: str, arrow: str, locations: Locations) -> str:
 def _storage_arrows(service: Service) -> list[str]:
     return [
         arrow
-        for key in ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes")
+        for key in ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
         for arrow in service.get(key) or []
     ]
 
 
 def storage_statements(service: Service, locations: Locations) -> list[Statement]:
-    """IAM statements for what a service lists, reads, writes and deletes; each Sid says which arrow asks for it."""
+    """IAM statements for what a service lists, reads, writes, deletes and erases; each Sid says which arrow asks."""
     reads = service.get("reads") or []
     listed = [*reads, *(arrow for arrow in service.get("lists") or [] if arrow not in reads)]
     statements = [_list_statement("List", "s3:ListBucket", arrow, locations) for arrow in listed]
@@ -140,6 +140,11 @@ def storage_statements(service: Service, locations: Locations) -> list[Statement
     ]
     statements += [
         _object_statement("Delete", arrow, locations, ["s3:DeleteObject"]) for arrow in service.get("deletes") or []
+    ]
+    # In a bucket with versions a deleted object is still there. To erase is to remove the versions that are listed.
+    statements += [
+        _object_statement("Erase", arrow, locations, ["s3:DeleteObjectVersion"])
+        for arrow in service.get("erases") or []
     ]
     return [statement for statement in statements if statement["Resource"]]
 

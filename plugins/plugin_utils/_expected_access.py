@@ -18,7 +18,7 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._declaration imp
 
 ORGANISATION, LOCAL_AUTHORITY, OUTSIDER = "organisation", "local_authority", "outsider"
 
-# The arrows that let a service do something with a folder of a bucket. None is for reading or removing old versions.
+# The arrows that let a service do something with a folder of a bucket. None is for reading old versions.
 _ARROWS: dict[str, tuple[str, ...]] = {
     "list": ("reads", "lists"),
     "list_versions": ("versions",),
@@ -26,7 +26,7 @@ _ARROWS: dict[str, tuple[str, ...]] = {
     "get_version": (),
     "put": ("writes",),
     "delete": ("deletes",),
-    "delete_version": (),
+    "delete_version": ("erases",),
 }
 _LISTS = ("list", "list_versions")
 _ACTIONS_OF_REPOSITORY = ("pull", "push")
@@ -274,7 +274,7 @@ def _folders_of(estate: Estate, host: str) -> Iterator[Folder]:
 
 def _arrows(account: Host) -> Iterator[str]:
     for service in account.get("services", {}).values():
-        for key in ("lists", "versions", "reads", "writes", "resumes", "deletes"):
+        for key in ("lists", "versions", "reads", "writes", "resumes", "deletes", "erases"):
             yield from service.get(key) or []
 
 

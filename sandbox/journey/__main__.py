@@ -9,9 +9,18 @@ import time
 from pathlib import Path
 
 from sandbox import people
-from sandbox.journey.organisation import LOCAL_AUTHORITIES, ORGANISATION, READER, Organisation, Principal, running
+from sandbox.journey.organisation import (
+    LOCAL_AUTHORITIES,
+    ORGANISATION,
+    PROFILE,
+    READER,
+    Organisation,
+    Principal,
+    running,
+    shared_file,
+)
 from sandbox.journey.outsider import every_right
-from sandbox.journey.person import JourneyError, Submission, upload, wait_for, wait_for_result
+from sandbox.journey.person import JourneyError, Submission, another, upload, wait_for, wait_for_result
 from sandbox.settings import ROOT, Settings, load
 
 _SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
@@ -52,17 +61,17 @@ def walk(organisation: Organisation, settings: Settings) -> None:
     )
     for place in places(organisation, sent):
         say(f"   {place}")
-    say(f"   s3://{report['shared']['bucket']}/{report['shared']['key']}")
+    shared = shared_file(report)
+    say(f"   s3://{shared.bucket}/{shared.key}")
 
     step(3, "The organisation's pipeline reads what is shared.")
-    shared = report["shared"]
-    lines = organisation.read(READER, shared["bucket"], shared["key"]).decode().splitlines()
-    say(f"   {READER} read s3://{shared['bucket']}/{shared['key']}:")
+    lines = organisation.read(READER, shared.bucket, shared.key).decode().splitlines()
+    say(f"   {READER} read s3://{shared.bucket}/{shared.key}:")
     for line in lines[:3]:
         say(f"     {line}")
     table = report["table"]
     rows_gathered = gather(organisation, sent, table)
-    regional = f"regional/{sent.dataset}/{sent.year}/{table}.csv"
+    regional = f"regional/{sent.dataset}/{PROFILE}/{sent.year}/{table}.csv"
     say(f"   s3://{organisation.bucket(ORGANISATION, 'data-store')}/{regional}: {rows_gathered} rows")
 
     step(
@@ -81,14 +90,14 @@ def walk(organisation: Organisation, settings: Settings) -> None:
 
 
 def send(organisation: Organisation, sample: Path) -> Submission:
-    return upload(organisation.frontend(_WALKER), sample.read_bytes())
+    return upload(organisation.frontend(_WALKER), another(sample.read_bytes()))
 
 
 def places(organisation: Organisation, sent: Submission) -> list[str]:
     """Where the pipeline put stages and results of a submission."""
     pipeline = Principal(_WALKER, READER.role)
     found = []
-    for kind, prefixes in (("workspace", ("parsed/", "cleaned/")), ("data-store", ("results/",))):
+    for kind, prefixes in (("workspace", ("parsed/", "cleaned/", "pseudonymised/")), ("data-store", ("results/",))):
         bucket = organisation.bucket(_WALKER, kind)
         keys = [key for prefix in prefixes for key in organisation.keys(pipeline, bucket, prefix)]
         found += [f"s3://{bucket}/{key}" for key in keys if sent.identifier in key]

@@ -40,6 +40,20 @@ class Principal:
 READER = Principal(ORGANISATION, f"{PREFIX}-run-task")
 # The organisation's code server reads what the runs have gathered, to see what is missing.
 GATHERER = Principal(ORGANISATION, f"{PREFIX}-code-server-task")
+# The profile under which the organisation compares its authorities.
+PROFILE = "regional"
+
+
+@dataclass(frozen=True)
+class SharedFile:
+    bucket: str
+    key: str
+
+
+def shared_file(report: dict[str, Any], form: str = "csv") -> SharedFile:
+    """The one file of a report of one table that is shared with the organisation."""
+    (part,) = (part for part in report["shared"] if part["profile"] == PROFILE)
+    return SharedFile(part["bucket"], part["tables"][report["table"]][form]["key"])
 
 
 def deployed_frontend_port() -> int:
@@ -100,7 +114,7 @@ class Organisation:
 
     def regional(self, dataset: str, year: int, table: str) -> list[dict[str, str]]:
         """The rows that the organisation has gathered from the authorities; none while it has not."""
-        bucket, key = self.bucket(ORGANISATION, "data-store"), f"regional/{dataset}/{year}/{table}.csv"
+        bucket, key = self.bucket(ORGANISATION, "data-store"), f"regional/{dataset}/{PROFILE}/{year}/{table}.csv"
         if key not in self.keys(GATHERER, bucket, "regional/"):
             return []
         return list(csv.DictReader(io.StringIO(self.read(GATHERER, bucket, key).decode())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,12 +40,17 @@ class Submission:
     follow: str
 
     @property
+    def path(self) -> str:
+        """What Dagster calls the partition."""
+        return f"{self.dataset}/{self.year}/{self.identifier}"
+
+    @property
     def upload_key(self) -> str:
-        return f"uploads/{self.dataset}/{self.year}/{self.identifier}.csv"
+        return f"uploads/{self.path}.csv"
 
     @property
     def results_prefix(self) -> str:
-        return f"results/{self.dataset}/{self.year}/{self.identifier}/"
+        return f"results/{self.path}/"
 
 
 def sign_in(frontend: str, person: Person) -> requests.Session:
@@ -115,6 +121,11 @@ def page_text(submission: Submission) -> str:
     answer = _browser(submission.follow).get(submission.follow, timeout=_SECONDS_TO_ANSWER)
     answer.raise_for_status()
     return answer.text
+
+
+def another(content: bytes) -> bytes:
+    """The same rows in another file: one whose content counts already is recognised, and not worked on again."""
+    return content + b"\n" * (1 + secrets.randbelow(20_000)) if content else content
 
 
 def answers(frontend: str) -> bool:

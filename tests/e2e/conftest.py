@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sandbox.journey.organisation import Organisation
+from sandbox.journey.person import another
 from sandbox.settings import ROOT, Settings, load
 
 SAMPLES = ROOT / "files" / "dagster" / "code_server" / "samples"
@@ -75,7 +76,8 @@ def organisation(settings: Settings, deployed: subprocess.CompletedProcess[str])
 
 
 def sample(name: str) -> bytes:
-    return (SAMPLES / name).read_bytes()
+    """A file of its own at each call, with the sample's rows."""
+    return another((SAMPLES / name).read_bytes())
 
 
 def record(name: str, figures: list[Figure]) -> None:

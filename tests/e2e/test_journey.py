@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import statistics
 import time
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.journey.organisation import GATHERER, ORGANISATION, READER, Organisation, Principal
+from sandbox import sessions
+from sandbox.journey.organisation import GATHERER, ORGANISATION, READER, Organisation, Principal, shared_file
 from sandbox.journey.outsider import every_right
 from sandbox.journey.person import JourneyError, Submission, page_text, upload, wait_for, wait_for_result
 from sandbox.settings import Settings
@@ -42,7 +44,7 @@ def test_the_stages_lie_in_the_workspace_and_the_result_in_the_data_store(
 ) -> None:
     pipeline = Principal("camden", PIPELINE_ROLE)
     workspace = organisation.bucket("camden", "workspace")
-    for stage in ("parsed/", "cleaned/"):
+    for stage in ("parsed/", "cleaned/", "pseudonymised/"):
         assert [key for key in organisation.keys(pipeline, workspace, stage) if accepted.identifier in key]
     results = organisation.keys(pipeline, organisation.bucket("camden", "data-store"), accepted.results_prefix)
     assert {key.rpartition("/")[2] for key in results} == {"header.csv", "errors.csv", "report.json"}
@@ -51,11 +53,12 @@ def test_the_stages_lie_in_the_workspace_and_the_result_in_the_data_store(
 def test_the_organisation_reads_the_shared_part_and_it_identifies_nobody(
     organisation: Organisation, accepted: Submission
 ) -> None:
-    shared = organisation.report("camden", accepted.results_prefix)["shared"]
-    content = organisation.read(READER, shared["bucket"], shared["key"]).decode()
+    shared = shared_file(organisation.report("camden", accepted.results_prefix))
+    content = organisation.read(READER, shared.bucket, shared.key).decode()
     rows = list(csv.DictReader(io.StringIO(content)))
     assert rows
-    assert not {"CHILD", "UPN"} & rows[0].keys()
+    assert "UPN" not in rows[0]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", row["CHILD"]) for row in rows), "a child has a pseudonym"
     assert all(re.fullmatch(r"(\d{4}-\d{2})?", row["DOB"]) for row in rows), "dates of birth are shared to the month"
     _, *uploaded = csv.reader(io.StringIO(sample("header_with_errors.csv").decode("utf-8-sig")))
     children = [row[0] for row in uploaded if row and row[0]]
@@ -91,7 +94,7 @@ def test_nobody_else_is_let_in_even_with_every_right_that_their_own_account_can_
 ) -> None:
     bucket = organisation.bucket("camden", kind)
     report = organisation.report("camden", accepted.results_prefix)
-    key = report["shared"]["key"] if kind == "shared" else f"{accepted.results_prefix}report.json"
+    key = shared_file(report).key if kind == "shared" else f"{accepted.results_prefix}report.json"
     with every_right(settings, principal):
         assert organisation.refusal(principal, "list_objects_v2", Bucket=bucket)
         assert organisation.refusal(principal, "get_object", Bucket=bucket, Key=key)
@@ -100,20 +103,20 @@ def test_nobody_else_is_let_in_even_with_every_right_that_their_own_account_can_
 def test_the_organisations_code_server_sees_names_and_reads_nothing(
     settings: Settings, organisation: Organisation, accepted: Submission
 ) -> None:
-    shared = organisation.report("camden", accepted.results_prefix)["shared"]
+    shared = shared_file(organisation.report("camden", accepted.results_prefix))
     with every_right(settings, GATHERER):
-        assert organisation.refusal(GATHERER, "list_objects_v2", Bucket=shared["bucket"]) is None
-        assert organisation.refusal(GATHERER, "get_object", Bucket=shared["bucket"], Key=shared["key"])
+        assert organisation.refusal(GATHERER, "list_objects_v2", Bucket=shared.bucket) is None
+        assert organisation.refusal(GATHERER, "get_object", Bucket=shared.bucket, Key=shared.key)
 
 
 def test_the_organisation_may_read_but_not_write_or_delete(
     settings: Settings, organisation: Organisation, accepted: Submission
 ) -> None:
-    shared = organisation.report("camden", accepted.results_prefix)["shared"]
-    assert organisation.refusal(READER, "list_objects_v2", Bucket=shared["bucket"]) is None
+    shared = shared_file(organisation.report("camden", accepted.results_prefix))
+    assert organisation.refusal(READER, "list_objects_v2", Bucket=shared.bucket) is None
     with every_right(settings, READER):
-        assert organisation.refusal(READER, "put_object", Bucket=shared["bucket"], Key="mine", Body="x")
-        assert organisation.refusal(READER, "delete_object", Bucket=shared["bucket"], Key=shared["key"])
+        assert organisation.refusal(READER, "put_object", Bucket=shared.bucket, Key="mine", Body="x")
+        assert organisation.refusal(READER, "delete_object", Bucket=shared.bucket, Key=shared.key)
 
 
 def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
@@ -138,12 +141,53 @@ def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_of_
     report = organisation.report("croydon", sent.results_prefix)
     assert reason in " ".join(entry["reason"] for entry in report["errors"]["shown"])
     assert "Rejected" in page_text(sent)
-    assert report["shared"] is None
+    assert report["shared"] == []
     pipeline = Principal("croydon", PIPELINE_ROLE)
     shared = organisation.keys(READER, organisation.bucket("croydon", "shared"))
     assert not [key for key in shared if sent.identifier in key]
     results = organisation.keys(pipeline, organisation.bucket("croydon", "data-store"), sent.results_prefix)
     assert not [key for key in results if key.endswith(("header.csv", "episodes.csv"))]
+
+
+def test_the_same_content_again_is_recognised(organisation: Organisation) -> None:
+    content = sample("episodes.csv")
+    first = upload(organisation.frontend("croydon"), content)
+    assert wait_for_result(first) == "accepted"
+    again = upload(organisation.frontend("croydon"), content)
+    assert wait_for_result(again) == "duplicate"
+    assert organisation.report("croydon", again.results_prefix)["duplicate_of"] == first.identifier
+    assert "counts already" in page_text(again)
+
+
+def test_a_submission_is_withdrawn_from_every_bucket_and_by_the_organisation(
+    settings: Settings, organisation: Organisation, accepted: Submission
+) -> None:
+    """An operator of the authority asks for it."""
+    shared = shared_file(organisation.report("camden", accepted.results_prefix))
+    key = f"withdrawals/{accepted.dataset}/{accepted.year}/{accepted.identifier}.json"
+    asked = json.dumps({"who": "operator", "when": "2026-04-05T09:00:00Z"})
+    store = organisation.bucket("camden", "data-store")
+    sessions.client_of_root(settings, "camden", "s3").put_object(Bucket=store, Key=key, Body=asked.encode())
+
+    wait_for(lambda: wait_for_result(accepted) == "withdrawn", "the withdrawal", 120)
+    report = organisation.report("camden", accepted.results_prefix)
+    assert report["withdrawn"]["who"] == "operator"
+    root = sessions.client_of_root(settings, "camden", "s3")
+    for kind in ("workspace", "shared"):
+        listed = root.list_object_versions(Bucket=organisation.bucket("camden", kind))
+        assert not [entry for entry in listed.get("Versions", []) if accepted.identifier in entry["Key"]]
+    assert shared.key not in organisation.keys(READER, shared.bucket)
+    wait_for(
+        lambda: (
+            not [
+                row
+                for row in organisation.regional(accepted.dataset, accepted.year, "header")
+                if row["submission"] == accepted.identifier
+            ]
+        ),
+        "the organisation to take it out",
+        120,
+    )
 
 
 def test_an_empty_file_is_refused_by_s3_itself_before_anything_is_stored(organisation: Organisation) -> None:
@@ -214,5 +258,5 @@ def header_file_of_five_megabytes(number: int) -> bytes:
 
 def shared_table(organisation: Organisation, report: dict[str, Any]) -> bytes:
     """What the organisation reads of it."""
-    shared = report["shared"]
-    return organisation.read(READER, shared["bucket"], shared["key"])
+    shared = shared_file(report)
+    return organisation.read(READER, shared.bucket, shared.key)

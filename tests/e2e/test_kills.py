@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 import pytest
 import requests
 
-from sandbox.journey.organisation import PREFIX, Organisation
+from sandbox.journey.organisation import PREFIX, Organisation, shared_file
 from sandbox.journey.person import Submission, upload, wait_for, wait_for_result
 from sandbox.processes import is_alive
 from sandbox.sessions import client_of_root
@@ -122,7 +123,8 @@ def under_way(organisation: Organisation, workings: Workings) -> Submission:
 def many_children(number: int) -> bytes:
     head, row, *_ = sample("header.csv").decode().splitlines()
     _, separator, rest = row.partition(",")
-    return "\n".join([head, *(f"{child}{separator}{rest}" for child in range(1_000_000, 1_000_000 + number))]).encode()
+    first = 1_000_000 + secrets.randbelow(1_000_000)
+    return "\n".join([head, *(f"{child}{separator}{rest}" for child in range(first, first + number))]).encode()
 
 
 def kill(workings: Workings, service: str) -> None:
@@ -145,7 +147,7 @@ def assert_processed_once(organisation: Organisation, workings: Workings, sent: 
     wait_for(lambda: runs_have_ended(workings, sent), "the end of the file's runs", PATIENCE)
     assert workings.runs(sent).count("SUCCESS") == 1
     assert len(workings.versions("data-store", f"{sent.results_prefix}report.json")) == 1
-    shared = organisation.report(ACCOUNT, sent.results_prefix)["shared"]["key"]
+    shared = shared_file(organisation.report(ACCOUNT, sent.results_prefix)).key
     assert len(set(workings.versions("shared", shared))) == 1, "a second attempt writes the same"
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A service uses every right that its role has, and has no other.
 
-After the tests of files before, which have one accepted, one sent in parts, one given up, and a run killed.
+After the tests of files before, which have one accepted, one withdrawn, one sent in parts, one given up, a run killed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from tests.e2e.workings import Workings
 SERVICES = {"frontend": "sutton", "code-server": "camden", "daemon": "camden", "run": "camden"}
 # Rights that nothing of the above uses, and what they are for.
 RESERVED = {
-    ("code-server", "s3:GetObject"): "reports, which are read where an upload was replaced",
     ("code-server", "sqs:GetQueueAttributes"): "how many messages wait, for whoever hosts what wants to know",
     ("daemon", "ecs:StopTask"): "a run that lasts longer than max_runtime_seconds",
-    ("run", "s3:ListBucket"): "only who may list a bucket is told by S3 that an object is not there, and not 403",
 }
 
 

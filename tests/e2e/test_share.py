@@ -27,11 +27,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import sessions
-from sandbox.journey.organisation import GATHERER, ORGANISATION, READER, Organisation, Principal
+from sandbox.journey.organisation import GATHERER, ORGANISATION, PROFILE, READER, Organisation, Principal
 from sandbox.journey.person import wait_for
 from sandbox.runtime.containers import MARK
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, record
+from tests.e2e.shares import share_of
 from tests.e2e.test_deployment import recap
 
 ACCOUNT = "camden"
@@ -42,12 +43,18 @@ CLUSTER = "localgov"
 LOG_GROUP = "/localgov/run"
 ONE_DATASET = {"platform_share_prefixes": ["ssda903"]}
 EXPIRED = {"platform_share_expires": "2020-01-01"}
-# A year of its own, for a regional table that no other test writes.
-FOLDER = "ssda903/2027/header/"
+# A year of its own, for regional tables that no other test writes.
+YEAR = 2018
+FOLDER = f"ssda903/{PROFILE}/{YEAR}/"
 OTHER_DATASET = "another/file.csv"
-MANIFEST = "regional/ssda903/2027/header.json"
-FILE = b"SEX,DOB,ETHNIC,MOTHER,MC_DOB\nM,2012-03,WBRI,,\n"
-FILES = {ACCOUNT: 300, OTHER: 3}
+MANIFEST = f"regional/ssda903/{PROFILE}/{YEAR}/header.json"
+# Rows of the table header; camden shares further tables, so that there is something to read.
+ROWS = {ACCOUNT: 2, OTHER: 1}
+TABLES = ("header", "ad1", "episodes", "missing", "oc2", "oc3", "placed_adoption", "prev_perm", "reviews", "uasc")
+SHARED = {
+    ACCOUNT: share_of("ssda903", YEAR, dict.fromkeys(TABLES, ROWS[ACCOUNT])),
+    OTHER: share_of("ssda903", YEAR, {"header": ROWS[OTHER]}),
+}
 # Longer than the sandbox takes to write what was recorded into a log file of the audit.
 AUDIT_SECONDS = 2.5
 # The command of a task: it lists a bucket page by page, reads what each page names, and says how each went.
@@ -118,12 +125,12 @@ class Authority:
         assert run.returncode == 0, run.stdout[-4000:]
         return Decision(run, seconds)
 
-    def lets_in(self, key: str = f"{FOLDER}000.csv") -> bool:
+    def lets_in(self, key: str = f"{FOLDER}manifest.json") -> bool:
         """Whether the organisation's pipeline reads an object; always with the same session."""
         return self.organisation.refusal(READER, "get_object", Bucket=self.bucket, Key=key) is None
 
     def manifest(self) -> dict[str, Any]:
-        """What the organisation's pipeline says of the table; nothing while it has not written it."""
+        """What the organisation's pipeline says of the table header; nothing while it has not written it."""
         try:
             found = self.organisation.read(GATHERER, self.organisation.bucket(ORGANISATION, "data-store"), MANIFEST)
         except ClientError:
@@ -199,14 +206,14 @@ def authority(
 ) -> Iterator[Authority]:
     """Camden, and croydon beside it, with files in their shared buckets; as it was before afterwards."""
     found = Authority(settings, organisation, playbook, own_operator)
-    files = [(account, f"{FOLDER}{number:03}.csv") for account, count in FILES.items() for number in range(count)]
-    files.append((ACCOUNT, OTHER_DATASET))
-    pipelines = {account: organisation.s3(Principal(account, READER.role)) for account in FILES}
-    for account, key in files:
-        pipelines[account].put_object(Bucket=organisation.bucket(account, "shared"), Key=key, Body=FILE)
+    files = [(account, key, content) for account, share in SHARED.items() for key, content in share.items()]
+    files.append((ACCOUNT, OTHER_DATASET, b"hello"))
+    pipelines = {account: organisation.s3(Principal(account, READER.role)) for account in SHARED}
+    for account, key, content in files:
+        pipelines[account].put_object(Bucket=organisation.bucket(account, "shared"), Key=key, Body=content)
     yield found
     found.decided(AUTHORITIES, "granted")
-    for account, key in files:
+    for account, key, _ in files:
         pipelines[account].delete_object(Bucket=organisation.bucket(account, "shared"), Key=key)
 
 
@@ -308,7 +315,7 @@ def held_while_it_reads(authority: Authority) -> Iterator[int]:
                     os.killpg(run.pid, signal.SIGSTOP)
                     time.sleep(AUDIT_SECONDS)  # what was read until now is in the audit then, if anything was
                     read = files_read_since(authority, began)
-                    if 0 < len(read) < FILES[ACCOUNT]:
+                    if 0 < len(read) < len(SHARED[ACCOUNT]):
                         yield len(read)
                         return
                     os.killpg(run.pid, signal.SIGCONT)
@@ -393,8 +400,8 @@ def test_a_task_that_reads_is_refused_from_one_page_to_the_next_and_stays_refuse
 def test_a_run_that_was_reading_is_refused_its_next_file_and_ends_with_what_the_others_share(
     revoked: Revocation,
 ) -> None:
-    assert 0 < revoked.read < FILES[ACCOUNT], "it had read some of the files, and not all"
-    assert revoked.manifest["rows"] == {OTHER: FILES[OTHER]}
+    assert 0 < revoked.read < len(SHARED[ACCOUNT]), "it had read some of the files, and not all"
+    assert revoked.manifest["rows"] == {OTHER: ROWS[OTHER]}
     assert [entry["local_authority"] for entry in revoked.manifest["skipped"]] == [ACCOUNT]
     assert "access is refused" in revoked.manifest["skipped"][0]["reason"]
 
@@ -416,13 +423,13 @@ def test_the_organisations_pipeline_goes_on_without_the_authority_and_says_why(
 ) -> None:
     def without_it() -> dict[str, Any] | None:
         manifest = authority.manifest()
-        return manifest if manifest.get("rows") == {OTHER: FILES[OTHER]} and not manifest["retry_at"] else None
+        return manifest if manifest.get("rows") == {OTHER: ROWS[OTHER]} and not manifest["retry_at"] else None
 
     manifest = wait_for(without_it, f"the regional table without {ACCOUNT}", 120)
     assert {entry["local_authority"]: "access is refused" in entry["reason"] for entry in manifest["skipped"]} == {
         ACCOUNT: True
     }
-    rows = authority.organisation.regional("ssda903", 2027, "header")
+    rows = authority.organisation.regional("ssda903", YEAR, "header")
     assert {row["local_authority"] for row in rows} == {OTHER}
     assert authority.failed_runs() == failed_before
 
@@ -454,7 +461,7 @@ def test_the_same_session_is_let_in_again_and_only_to_the_dataset_that_is_shared
 def test_the_organisations_pipeline_catches_up_by_itself(
     authority: Authority, granted: Decision, failed_before: set[str]
 ) -> None:
-    wait_for(lambda: authority.manifest()["rows"] == FILES, f"the regional table with {ACCOUNT} again", 120)
+    wait_for(lambda: authority.manifest()["rows"] == ROWS, f"the regional table with {ACCOUNT} again", 120)
     assert authority.manifest()["skipped"] == []
     assert authority.failed_runs() == failed_before
 

@@ -17,7 +17,7 @@ from sandbox import people
 from sandbox.journey.organisation import Organisation
 from sandbox.people import UPLOADER, VIEWER, Person
 from sandbox.settings import ROOT, Settings
-from tests.e2e.conftest import SAMPLES
+from tests.e2e.conftest import sample
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def uploads_of(page: Page) -> set[str]:
 
 
 def test_people_of_two_authorities_upload_and_each_sees_their_own(
-    settings: Settings, organisation: Organisation, browser: Browser
+    settings: Settings, organisation: Organisation, browser: Browser, tmp_path: Path
 ) -> None:
     sent: dict[str, str] = {}
     listed: dict[str, set[str]] = {}
@@ -83,7 +83,9 @@ def test_people_of_two_authorities_upload_and_each_sees_their_own(
             person = people.find(settings, account, UPLOADER)
             sign_in(page, frontend, person)
             expect(page.get_by_text(person.email)).to_be_visible()
-            send(page, SAMPLES / "header.csv")
+            path = tmp_path / "header.csv"
+            path.write_bytes(sample("header.csv"))
+            send(page, path)
             expect(page.get_by_role("heading", name="Accepted")).to_be_visible(timeout=120_000)
             sent[account] = page.url.rpartition("/")[2]
             page.goto(frontend)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from sandbox.journey.organisation import READER, Organisation, Principal
+from sandbox.journey.organisation import READER, Organisation, Principal, shared_file
 from sandbox.journey.person import Submission, upload, wait_for_result
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
@@ -51,15 +51,15 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
     before = uploaded(organisation)
     workings = Workings(settings, ACCOUNT)
     rows = database_rows(workings)
-    shared = organisation.report(ACCOUNT, before.results_prefix)["shared"]
-    assert organisation.read(READER, shared["bucket"], shared["key"])
+    shared = shared_file(organisation.report(ACCOUNT, before.results_prefix))
+    assert organisation.read(READER, shared.bucket, shared.key)
 
     gone = playbook("teardown", "--limit", ACCOUNT)
     assert gone.returncode == 0, gone.stdout[-4000:]
     # People and their passwords are data too, and so is the key by which pseudonyms stay the same.
     assert stack_names(settings) == {"localgov-keys", "localgov-signin"}
     assert len(snapshots(settings)) == 1
-    assert organisation.refusal(READER, "get_object", Bucket=shared["bucket"], Key=shared["key"])
+    assert organisation.refusal(READER, "get_object", Bucket=shared.bucket, Key=shared.key)
 
     again = playbook("teardown", "--limit", ACCOUNT)
     assert "changed=0" in again.stdout
@@ -68,7 +68,7 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
     assert back.returncode == 0, back.stdout[-4000:]
     assert recap(back).keys() == {ACCOUNT}, "a limit touches one account only"
     assert organisation.report(ACCOUNT, before.results_prefix)["state"] == "accepted"
-    assert organisation.read(READER, shared["bucket"], shared["key"])
+    assert organisation.read(READER, shared.bucket, shared.key)
     assert database_rows(workings) >= rows, "Dagster remembers every run of the time before"
     uploaded(organisation)
     assert workings.runs(before) == ["SUCCESS"], "what was processed is not processed again"

@@ -44,7 +44,7 @@ class Workings:
             for (state,) in self.query(
                 "SELECT runs.status FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
                 "localgov/submission",
-                submission.upload_key,
+                submission.path,
             )
         ]
 
@@ -54,7 +54,7 @@ class Workings:
             "SELECT extract(epoch FROM runs.create_timestamp)::text, start_time::text, end_time::text "
             "FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
             "localgov/submission",
-            submission.upload_key,
+            submission.path,
         )
         return float(created), float(started), float(finished)
 
@@ -81,7 +81,8 @@ class Workings:
         s3 = client_of_root(self.settings, self.account, "s3")
         bucket = f"{PREFIX}-{self.settings.accounts[self.account].id}-{kind}"
         listed = s3.list_object_versions(Bucket=bucket, Prefix=key)
-        assert not listed.get("DeleteMarkers")
+        # What is superseded is no longer shared.
+        assert kind == "shared" or not listed.get("DeleteMarkers")
         return [version["ETag"] for version in listed.get("Versions", [])]
 
     def _connection(self) -> psycopg2.extensions.connection:

@@ -158,7 +158,7 @@ def test_each_queue_of_failures_is_watched_by_an_alarm() -> None:
     watched = {
         (where.split("/")[0], dimension["Value"]["GetAtt"].removesuffix(".QueueName"))
         for where, alarm in resources("AWS::CloudWatch::Alarm")
-        for dimension in alarm["Dimensions"]
+        for dimension in alarm.get("Dimensions", [])
         if dimension["Name"] == "QueueName"
     }
     assert watched == queues

@@ -142,7 +142,14 @@ def report(submission: str, **changes: object) -> dict[str, object]:
         "finished_at": "2026-07-21T09:15:31Z",
         "rows": {"read": 3, "written": 3, "shared": 3},
         "errors": {"total": 1, "shown": [error]},
-        "shared": {"bucket": "localgov-210987654321-shared", "key": f"{dataset}/{year}/header/{identifier}.csv"},
+        "shared": [
+            {
+                "profile": "regional",
+                "bucket": "localgov-210987654321-shared",
+                "manifest": f"{dataset}/regional/{year}/manifest.json",
+                "tables": {},
+            }
+        ],
         **changes,
     }
 
@@ -155,5 +162,5 @@ def rejection(*reasons: str) -> dict[str, object]:
         "table": None,
         "rows": {"read": 0, "written": 0, "shared": 0},
         "errors": {"total": len(shown), "shown": shown},
-        "shared": None,
+        "shared": [],
     }

@@ -207,6 +207,21 @@ def test_the_state_changes_from_waiting_to_the_result(
     assert http.get(f"/submissions/{rejected}/status").json() == {"state": "rejected"}
 
 
+def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
+    http: httpx.Client, data_store: Account
+) -> None:
+    now = datetime.now(UTC)
+    duplicate, withdrawn = (new_submission("ssda903", 2026, now).path for _ in range(2))
+    nothing = {"errors": {"total": 0, "shown": []}, "shared": [], "table": None}
+    data_store.write_report(duplicate, **nothing, state="duplicate", duplicate_of="20261120t101500-00000000000000aa")
+    data_store.write_report(withdrawn, **nothing, state="withdrawn")
+    assert "submission 20261120t101500-00000000000000aa, which is current" in http.get(f"/submissions/{duplicate}").text
+    assert "Nothing of it is shared any more" in http.get(f"/submissions/{withdrawn}").text
+    first_page = http.get("/").text
+    assert "Duplicate" in first_page
+    assert "Withdrawn" in first_page
+
+
 def test_after_the_signed_request_expired_a_missing_result_is_called_so(http: httpx.Client) -> None:
     path = new_submission("ssda903", 2026, datetime.now(UTC) - timedelta(minutes=16)).path
     assert http.get(f"/submissions/{path}/status").json() == {"state": "overdue"}

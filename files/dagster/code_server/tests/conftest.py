@@ -87,4 +87,5 @@ def locations(aws: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         monkeypatch.setenv(f"{name.replace('-', '_').upper()}_LOCATION", f"s3://{bucket}")
     monkeypatch.setenv("ACCOUNT_NAME", "testborough")
     monkeypatch.setenv("PIPELINE", "local_authority")
+    monkeypatch.setenv("PSEUDONYM_KEY", "a key that is used by tests, and by nobody else")
     return buckets

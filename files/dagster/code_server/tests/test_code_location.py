@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from buckets import client
 from dagster import SensorEvaluationContext
 from dagster._core.instance import InstanceRef
 from localgov_pipeline.__main__ import PORT, command
@@ -70,19 +71,32 @@ def test_loading_the_code_location_does_not_load_polars_or_botocore(pipeline: st
     assert (outcome.returncode, outcome.stdout.strip()) == (0, ""), outcome.stderr
 
 
-@pytest.mark.parametrize("pipeline", ["local_authority", "organisation"])
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [("local_authority", ["ssda903/2026/20260401t101500-aa", None]), ("organisation", [])],
+)
 def test_sensors_need_no_database_for_the_code_server_has_none(
-    locations: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str
+    locations: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pipeline: str,
+    expected: list[str | None],
 ) -> None:
+    """Not for a run of a partition either, which Dagster would look up."""
     monkeypatch.setenv("PIPELINE", pipeline)
     monkeypatch.setenv("MEMBER_SHARED_LOCATIONS", json.dumps({"alphaton": f"s3://{locations['shared']}"}))
     monkeypatch.delenv("NO_DATABASE_HERE", raising=False)
     unreachable = "storage: {postgres: {postgres_url: {env: NO_DATABASE_HERE}}}"
     (tmp_path / "dagster.yaml").write_text(unreachable)
-    (sensor,) = definitions.load_fn().sensors or []  # type: ignore[attr-defined]
-    assert isinstance(sensor, dg.SensorDefinition)
-    with SensorEvaluationContext(InstanceRef.from_dir(str(tmp_path)), None, None, None, None) as context:
-        assert sensor.evaluate_tick(context).run_requests == []
+    asked = json.dumps({"who": "an operator", "when": "2026-04-05T09:00:00Z"}).encode()
+    for key in ("uploads/ssda903/2026/20260401t101500-aa.csv", "withdrawals/ssda903/2026/20260401t101500-bb.json"):
+        client().put_object(Bucket=locations["data-store"], Key=key, Body=asked)
+    requested: list[dg.RunRequest] = []
+    for sensor in definitions.load_fn().sensors or []:  # type: ignore[attr-defined]
+        assert isinstance(sensor, dg.SensorDefinition)
+        with SensorEvaluationContext(InstanceRef.from_dir(str(tmp_path)), None, None, None, None) as context:
+            requested += sensor.evaluate_tick(context).run_requests or []
+    assert [request.partition_key for request in requested] == expected
 
 
 def test_the_code_server_answers_its_health_check_on_its_address_and_ends_when_told(tmp_path: Path) -> None:

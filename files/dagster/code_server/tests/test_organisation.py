@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from buckets import client, make_bucket
 from localgov_pipeline.defs import organisation
@@ -19,7 +23,27 @@ from localgov_pipeline.defs.storage import Storage
 
 ACCOUNTS = {"alphaton": "111111111111", "betaford": "222222222222", "gammashire": "333333333333"}
 COLUMNS = "SEX,DOB,ETHNIC,MOTHER,MC_DOB"
-KEY = "ssda903/2026/header/20260401t101500-aa.csv"
+GROUP = "ssda903/regional/2026/"
+SUBMISSION = "20260401t101500-aa"
+
+
+def parquet(columns: str, *rows: str) -> bytes:
+    cells = [row.split(",") for row in rows]
+    buffer = io.BytesIO()
+    pl.DataFrame(cells, schema=dict.fromkeys(columns.split(","), pl.String), orient="row").write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def entry(group: str, table: str, submission: str, content: bytes, rows: int) -> dict[str, Any]:
+    """What a local authority's manifest says of one table."""
+    key, digest = f"{group}{table}/{submission}", hashlib.sha256(content).hexdigest()
+    files = {form: {"key": f"{key}.{form}", "sha256": digest} for form in ("parquet", "csv")}
+    return {"submission": submission, "rows": rows, "columns": [], "uploaded_at": "2026-04-01T10:15:00Z", **files}
+
+
+def manifest_of(group: str, tables: dict[str, Any]) -> bytes:
+    dataset, profile, year, _ = group.split("/")
+    return json.dumps({"dataset": dataset, "profile": profile, "year": int(year), "tables": tables}).encode()
 
 
 class Organisation:
@@ -27,6 +51,7 @@ class Organisation:
         self.instance = instance
         self.data_store = make_bucket("organisation-data-store")
         self.shared = {name: make_bucket(f"{name}-shared", account) for name, account in ACCOUNTS.items()}
+        self.tables: dict[tuple[str, str], dict[str, Any]] = {}
         for name in self.shared:
             self.open(name)
         self.definitions = organisation.definitions()
@@ -47,41 +72,79 @@ class Organisation:
     def close(self, name: str) -> None:
         client(ACCOUNTS[name]).delete_bucket_policy(Bucket=self.shared[name])
 
-    def share(self, name: str, *rows: str, key: str = KEY, columns: str = COLUMNS) -> None:
-        body = "\n".join([columns, *rows, ""]).encode()
-        client(ACCOUNTS[name]).put_object(Bucket=self.shared[name], Key=key, Body=body)
+    def share(
+        self,
+        name: str,
+        *rows: str,
+        table: str = "header",
+        submission: str = SUBMISSION,
+        group: str = GROUP,
+        columns: str = COLUMNS,
+    ) -> None:
+        """Put a file there and then the manifest that names it, as the authority's pipeline does."""
+        content = parquet(columns, *rows)
+        tables = self.tables.setdefault((name, group), {})
+        tables[table] = entry(group, table, submission, content, len(rows))
+        self.put(name, tables[table]["parquet"]["key"], content)
+        self.put(name, f"{group}manifest.json", manifest_of(group, tables))
+
+    def put(self, name: str, key: str, content: bytes) -> None:
+        client(ACCOUNTS[name]).put_object(Bucket=self.shared[name], Key=key, Body=content)
 
     def withdraw(self, name: str) -> None:
-        client(ACCOUNTS[name]).delete_object(Bucket=self.shared[name], Key=KEY)
+        """Switch the manifest first, then remove the file."""
+        key = self.tables[name, GROUP].pop("header")["parquet"]["key"]
+        self.put(name, f"{GROUP}manifest.json", manifest_of(GROUP, self.tables[name, GROUP]))
+        client(ACCOUNTS[name]).delete_object(Bucket=self.shared[name], Key=key)
 
     def storage(self) -> Storage:
         members = {name: f"s3://{bucket}" for name, bucket in self.shared.items()}
         return Storage(data_store_location=f"s3://{self.data_store}", member_shared_locations=json.dumps(members))
 
     @contextmanager
-    def after_the_first_read(self, happens: Callable[[], None]) -> Iterator[None]:
-        """Something that happens while the pipeline reads: right after the next object that it gets."""
+    def after_the_first_part(self, happens: Callable[[], None]) -> Iterator[None]:
+        """Something that happens while the pipeline reads: right after the first file that a manifest names."""
         events = self.storage().client.meta.events
         pending = [happens]
 
-        def first_read(**_: object) -> None:
+        def first_part(params: dict[str, Any], **_: object) -> None:
+            if pending and params["url_path"].endswith(".parquet"):
+                events.register("after-call.s3.GetObject", after)
+
+        def after(**_: object) -> None:
             if pending:
                 pending.pop()()
 
-        events.register("after-call.s3.GetObject", first_read)
+        events.register("before-call.s3.GetObject", first_part)
         try:
             yield
             assert not pending, "the pipeline read nothing"
         finally:
-            events.unregister("after-call.s3.GetObject", first_read)
+            events.unregister("before-call.s3.GetObject", first_part)
+            events.unregister("after-call.s3.GetObject", after)
+
+    @contextmanager
+    def counted_requests(self) -> Iterator[Counter[str]]:
+        """How many requests of each kind the pipeline makes to S3."""
+        events = self.storage().client.meta.events
+        counted: Counter[str] = Counter()
+
+        def count(model: Any, **_: object) -> None:  # noqa: ANN401
+            counted[model.name] += 1
+
+        events.register("before-call.s3", count)
+        try:
+            yield counted
+        finally:
+            events.unregister("before-call.s3", count)
 
     def tick(self) -> list[dg.RunRequest]:
-        outcome = changed_shares()
+        outcome = changed_shares(dg.build_sensor_context(instance=self.instance, definitions=self.definitions))
         assert isinstance(outcome, dg.SensorResult)
         return list(outcome.run_requests or [])
 
     def run(self, request: dg.RunRequest) -> None:
-        job = self.definitions.resolve_job_def("write_regional_table")
+        job = self.definitions.resolve_job_def("gather_shares")
         assert job.execute_in_process(run_config=request.run_config, instance=self.instance).success
 
     def settle(self) -> list[str | None]:
@@ -94,28 +157,35 @@ class Organisation:
                 self.run(request)
         return keys
 
-    def rows(self) -> list[dict[str, str]]:
-        return list(csv.DictReader(self._read("csv").splitlines()))
+    def rows(self, table: str = "header") -> list[dict[str, str]]:
+        return list(csv.DictReader(self.read(f"regional/{GROUP}{table}.csv").decode().splitlines()))
 
-    def manifest(self) -> dict[str, Any]:
-        manifest: dict[str, Any] = json.loads(self._read("json"))
-        return manifest
+    def account(self, table: str = "header") -> dict[str, Any]:
+        """What the organisation says of the rows of a table."""
+        found: dict[str, Any] = json.loads(self.read(f"regional/{GROUP}{table}.json"))
+        return found
 
     def put_off(self, by: timedelta) -> None:
-        """As if the table had been written that much earlier."""
-        manifest = self.manifest()
-        manifest["retry_at"] = (datetime.fromisoformat(manifest["retry_at"]) - by).isoformat()
-        key = "regional/ssda903/2026/header.json"
-        client().put_object(Bucket=self.data_store, Key=key, Body=json.dumps(manifest).encode())
+        """As if the group had been written that much earlier."""
+        key = f"regional/{GROUP}manifest.json"
+        state = json.loads(self.read(key))
+        state["retry_at"] = (datetime.fromisoformat(state["retry_at"]) - by).strftime("%Y-%m-%dT%H:%M:%SZ")
+        client().put_object(Bucket=self.data_store, Key=key, Body=json.dumps(state).encode())
 
-    def _read(self, extension: str) -> str:
-        key = f"regional/ssda903/2026/header.{extension}"
-        return str(client().get_object(Bucket=self.data_store, Key=key)["Body"].read().decode())
+    def read(self, key: str) -> bytes:
+        content: bytes = client().get_object(Bucket=self.data_store, Key=key)["Body"].read()
+        return content
+
+    def parts(self) -> set[str]:
+        """The copies of what is shared, by what comes after the year."""
+        listed = client().list_objects_v2(Bucket=self.data_store, Prefix=f"regional/{GROUP}").get("Contents", [])
+        keys = (str(found["Key"]).removeprefix(f"regional/{GROUP}") for found in listed)
+        return {key for key in keys if "/" in key}
 
 
 @pytest.fixture
 def hub(aws: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         organisation_under_test = Organisation(instance)
         storage = organisation_under_test.storage()
         monkeypatch.setenv("DATA_STORE_LOCATION", storage.data_store_location)
@@ -124,25 +194,42 @@ def hub(aws: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
         yield organisation_under_test
 
 
-def test_the_tables_of_all_local_authorities_are_concatenated(hub: Organisation) -> None:
+def test_the_tables_of_all_local_authorities_are_concatenated_and_each_row_can_be_traced(hub: Organisation) -> None:
     hub.share("alphaton", "M,2012-03,WBRI,,", "F,2009-11,MWBC,1,2025-08")
-    hub.share("betaford", "U,2018-06,AIND,0,")
+    hub.share("betaford", "U,2018-06,AIND,0,", submission="20260402t101500-bb")
 
     hub.settle()
 
-    assert [(row["local_authority"], row["SEX"], row["DOB"]) for row in hub.rows()] == [
-        ("alphaton", "M", "2012-03"),
-        ("alphaton", "F", "2009-11"),
-        ("betaford", "U", "2018-06"),
+    assert [(row["local_authority"], row["submission"], row["SEX"], row["DOB"]) for row in hub.rows()] == [
+        ("alphaton", SUBMISSION, "M", "2012-03"),
+        ("alphaton", SUBMISSION, "F", "2009-11"),
+        ("betaford", "20260402t101500-bb", "U", "2018-06"),
     ]
-    assert hub.manifest()["rows"] == {"alphaton": 2, "betaford": 1}
-    assert hub.manifest()["skipped"] == []
+    assert hub.account()["rows"] == {"alphaton": 2, "betaford": 1}
+    assert hub.account()["submissions"] == {"alphaton": SUBMISSION, "betaford": "20260402t101500-bb"}
+    assert hub.account()["skipped"] == []
+    assert pl.read_parquet(hub.read(f"regional/{GROUP}header.parquet")).rows(named=True)[0]["DOB"] == "2012-03"
+    assert hub.parts() == {
+        f"header/local_authority=alphaton/{SUBMISSION}.parquet",
+        "header/local_authority=betaford/20260402t101500-bb.parquet",
+    }
 
 
 def test_nothing_is_run_when_nothing_has_changed(hub: Organisation) -> None:
     hub.share("alphaton", "M,2012-03,WBRI,,")
     assert len(hub.settle()) == 1
     assert hub.tick() == []
+
+
+def test_a_corrected_submission_takes_the_place_of_the_one_before(hub: Organisation) -> None:
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "U,2018-06,AIND,0,")
+    hub.settle()
+    hub.share("alphaton", "F,2012-03,WBRI,,", submission="20260501t101500-cc")
+    hub.settle()
+
+    assert [(row["submission"], row["SEX"]) for row in hub.rows()] == [("20260501t101500-cc", "F"), (SUBMISSION, "U")]
+    assert f"header/local_authority=alphaton/{SUBMISSION}.parquet" not in hub.parts()
 
 
 def test_a_bucket_that_refuses_is_left_out_and_noted_and_the_others_go_on(hub: Organisation) -> None:
@@ -153,7 +240,7 @@ def test_a_bucket_that_refuses_is_left_out_and_noted_and_the_others_go_on(hub: O
     hub.settle()
 
     assert {row["local_authority"] for row in hub.rows()} == {"betaford"}
-    (skipped,) = hub.manifest()["skipped"]
+    (skipped,) = hub.account()["skipped"]
     assert skipped["local_authority"] == "alphaton"
     assert "access is refused" in skipped["reason"]
 
@@ -165,6 +252,7 @@ def test_closing_a_bucket_takes_its_rows_out_and_opening_it_brings_them_back(hub
     hub.close("alphaton")
     keys += hub.settle()
     assert {row["local_authority"] for row in hub.rows()} == {"betaford"}
+    assert not [part for part in hub.parts() if "alphaton" in part]
     hub.open("alphaton")
     keys += hub.settle()
 
@@ -172,39 +260,70 @@ def test_closing_a_bucket_takes_its_rows_out_and_opening_it_brings_them_back(hub
     assert len(set(keys)) == len(keys) == 3
 
 
+def test_what_was_published_stays_where_that_was_agreed(hub: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMBER_AGREEMENTS", json.dumps({"alphaton": "keep_published"}))
+    hub.definitions = organisation.definitions()
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "F,2018-06,AIND,,")
+    hub.settle()
+    hub.close("alphaton")
+    hub.close("betaford")
+    hub.settle()
+
+    assert {row["local_authority"] for row in hub.rows()} == {"alphaton"}
+    reasons = {entry["local_authority"]: entry["reason"] for entry in hub.account()["skipped"]}
+    assert "kept by agreement" in reasons["alphaton"]
+    assert "kept" not in reasons["betaford"]
+
+
+def test_an_authority_that_has_left_the_inventory_leaves_the_tables(
+    hub: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "F,2018-06,AIND,,")
+    hub.settle()
+    del hub.shared["alphaton"]
+    monkeypatch.setenv("MEMBER_SHARED_LOCATIONS", hub.storage().member_shared_locations)
+
+    assert len(hub.settle()) == 1
+    assert {row["local_authority"] for row in hub.rows()} == {"betaford"}
+
+
 def test_a_bucket_that_closes_while_it_is_read_is_left_out_as_a_whole_and_the_others_go_on(hub: Organisation) -> None:
     hub.share("alphaton", "M,2012-03,WBRI,,")
-    hub.share("alphaton", "F,2009-11,MWBC,1,2025-08", key=KEY.replace("aa.csv", "bb.csv"))
+    hub.share("alphaton", "2025-04-04", table="episodes", columns="DECOM")
     hub.share("betaford", "U,2018-06,AIND,0,")
     (request,) = hub.tick()
-    with hub.after_the_first_read(lambda: hub.close("alphaton")):
+    with hub.after_the_first_part(lambda: hub.close("alphaton")):
         hub.run(request)
 
     assert {row["local_authority"] for row in hub.rows()} == {"betaford"}
-    (skipped,) = hub.manifest()["skipped"]
+    (skipped,) = hub.account()["skipped"]
     assert skipped["local_authority"] == "alphaton"
     assert "access is refused" in skipped["reason"]
 
     hub.settle()
     hub.open("alphaton")
     hub.settle()
-    assert hub.manifest()["rows"] == {"alphaton": 2, "betaford": 1}
-    assert hub.manifest()["skipped"] == []
+    assert hub.account()["rows"] == {"alphaton": 1, "betaford": 1}
+    assert hub.account("episodes")["rows"] == {"alphaton": 1}
+    assert hub.account()["skipped"] == []
 
 
 def test_a_bucket_that_is_open_again_before_anybody_looked_is_caught_up_with(hub: Organisation) -> None:
-    """The list of what is shared looks as it did, so that only the manifest knows that something is missing."""
+    """The list of what is shared looks as it did, so that only the state knows that something is missing."""
+    hub.share("betaford", "U,2018-06,AIND,0,")
     hub.share("alphaton", "M,2012-03,WBRI,,")
-    hub.share("alphaton", "F,2009-11,MWBC,1,2025-08", key=KEY.replace("aa.csv", "bb.csv"))
+    hub.share("alphaton", "2025-04-04", table="episodes", columns="DECOM")
     (request,) = hub.tick()
-    with hub.after_the_first_read(lambda: hub.close("alphaton")):
+    with hub.after_the_first_part(lambda: hub.close("alphaton")):
         hub.run(request)
     hub.open("alphaton")
     assert hub.tick() == [], "what was refused a moment ago is not asked for at once"
 
     hub.put_off(timedelta(minutes=10))
     assert len(hub.settle()) == 1
-    assert hub.manifest()["rows"] == {"alphaton": 2}
+    assert hub.account()["rows"] == {"alphaton": 1, "betaford": 1}
 
 
 def test_a_bucket_that_can_be_listed_and_not_read_does_not_keep_the_pipeline_busy(hub: Organisation) -> None:
@@ -213,8 +332,8 @@ def test_a_bucket_that_can_be_listed_and_not_read_does_not_keep_the_pipeline_bus
     hub.share("betaford", "U,2018-06,AIND,0,")
 
     assert len(hub.settle()) == 1
-    assert hub.manifest()["rows"] == {"betaford": 1}
-    assert [entry["local_authority"] for entry in hub.manifest()["skipped"]] == ["alphaton"]
+    assert hub.account()["rows"] == {"betaford": 1}
+    assert [entry["local_authority"] for entry in hub.account()["skipped"]] == ["alphaton"]
 
 
 def test_a_share_of_one_dataset_is_read_as_if_the_whole_bucket_were_open(hub: Organisation) -> None:
@@ -223,28 +342,30 @@ def test_a_share_of_one_dataset_is_read_as_if_the_whole_bucket_were_open(hub: Or
     hub.share("betaford", "F,2018-06,AIND,,")
 
     assert len(hub.settle()) == 1
-    assert hub.manifest()["rows"] == {"alphaton": 1, "betaford": 1}
-    assert hub.manifest()["skipped"] == []
+    assert hub.account()["rows"] == {"alphaton": 1, "betaford": 1}
+    assert hub.account()["skipped"] == []
 
 
-@pytest.mark.parametrize("folder", ["another_dataset/", "ssda903/2026/", "ssda9/"])
+@pytest.mark.parametrize("folder", ["another_dataset/", "ssda903/regional/2026/", "ssda9/"])
 def test_a_share_of_something_else_counts_as_closed_for_the_dataset(hub: Organisation, folder: str) -> None:
     hub.open("alphaton", folder)
-    hub.share("alphaton", "M,2012-03,WBRI,,", key=KEY.replace("ssda903", "another_dataset"))
+    hub.share("alphaton", "M,2012-03,WBRI,,", group=GROUP.replace("ssda903", "another_dataset"))
     hub.share("betaford", "F,2018-06,AIND,,")
 
-    assert len(hub.settle()) == 1
-    assert hub.manifest()["rows"] == {"betaford": 1}
-    assert [entry["local_authority"] for entry in hub.manifest()["skipped"]] == ["alphaton"]
+    hub.settle()
+    assert hub.account()["rows"] == {"betaford": 1}
+    assert "alphaton" in [entry["local_authority"] for entry in hub.account()["skipped"]]
 
 
-def test_a_dataset_without_rules_that_one_shares_as_a_folder_and_another_as_a_bucket_settles(hub: Organisation) -> None:
-    key = KEY.replace("ssda903", "another_dataset")
+def test_a_dataset_without_rules_is_noted_and_settles(hub: Organisation) -> None:
+    group = GROUP.replace("ssda903", "another_dataset")
     hub.open("alphaton", "another_dataset/")
-    hub.share("alphaton", "M,2012-03,WBRI,,", key=key)
-    hub.share("betaford", "F,2018-06,AIND,,", key=key)
+    hub.share("alphaton", "M,2012-03,WBRI,,", group=group)
+    hub.share("betaford", "F,2018-06,AIND,,", group=group)
 
-    assert len(hub.settle()) == 1
+    hub.settle()
+    state = json.loads(hub.read(f"regional/{group}manifest.json"))
+    assert "not declared" in state["members"]["betaford"]["reason"]
 
 
 def test_limiting_a_share_takes_out_the_rows_of_the_other_datasets(hub: Organisation) -> None:
@@ -267,7 +388,7 @@ def test_a_member_without_a_bucket_does_not_hold_up_the_others(
     hub.settle()
 
     assert len(hub.rows()) == 1
-    assert hub.manifest()["skipped"][0]["local_authority"] == "newtown"
+    assert hub.account()["skipped"][0]["local_authority"] == "newtown"
 
 
 def test_what_is_withdrawn_does_not_stay(hub: Organisation) -> None:
@@ -277,33 +398,116 @@ def test_what_is_withdrawn_does_not_stay(hub: Organisation) -> None:
     hub.settle()
 
     assert hub.rows() == []
-    assert hub.manifest()["rows"] == {}
+    assert hub.account()["rows"] == {}
+    assert hub.parts() == set()
 
 
-@pytest.mark.parametrize(
-    ("columns", "row"), [("CHILD,SEX", "TEST0001,M"), ("SEX,DOB", "M")], ids=["identifier", "ragged"]
-)
-def test_a_file_that_may_not_be_shared_is_left_out_and_its_values_are_not_repeated(
-    hub: Organisation, columns: str, row: str
+def test_a_file_with_a_column_that_may_not_be_shared_is_left_out_and_its_values_are_not_repeated(
+    hub: Organisation,
 ) -> None:
     hub.share("alphaton", "M,2012-03,WBRI,,")
-    hub.share("betaford", *[row, "M,2012-03,1,2,3,4,5"], columns=columns)
+    hub.share("betaford", "TEST0001,M", columns="UPN,SEX")
 
     hub.settle()
 
-    assert {entry["local_authority"] for entry in hub.rows()} == {"alphaton"}
-    (skipped,) = hub.manifest()["skipped"]
+    assert {row["local_authority"] for row in hub.rows()} == {"alphaton"}
+    (skipped,) = hub.account()["skipped"]
     assert skipped["local_authority"] == "betaford"
-    assert "TEST0001" not in json.dumps(hub.manifest())
+    assert "TEST0001" not in json.dumps(hub.account())
+    assert not [part for part in hub.parts() if "betaford" in part]
 
 
-def test_objects_that_are_no_tables_are_ignored(hub: Organisation) -> None:
-    hub.share("alphaton", "hello", key="notes/README.txt")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "cannot be read"),
+        (manifest_of(GROUP.replace("2026", "2025"), {}), "something else"),
+        (
+            manifest_of(GROUP, {"header": {**entry(GROUP, "header", SUBMISSION, b"", 1), "parquet": {"key": "../x"}}}),
+            "read",
+        ),
+        (manifest_of(GROUP, {"header": entry(GROUP, "header", SUBMISSION, b"other", 1)}), "not the one"),
+    ],
+    ids=["not JSON", "of another year", "a file elsewhere", "another file"],
+)
+def test_a_manifest_that_cannot_be_trusted_leaves_its_authority_out(
+    hub: Organisation, content: bytes, words: str
+) -> None:
+    hub.share("alphaton", "M,2012-03,WBRI,,")
+    hub.share("betaford", "M,2012-03,WBRI,,")
+    hub.put("betaford", f"{GROUP}manifest.json", content)
+
+    assert len(hub.settle()) == 1
+
+    assert hub.account()["rows"] == {"alphaton": 1}
+    assert words in hub.account()["skipped"][0]["reason"]
+
+
+def test_objects_that_no_manifest_names_are_ignored(hub: Organisation) -> None:
+    hub.put("alphaton", "notes/README.txt", b"hello")
+    hub.put("alphaton", f"{GROUP}header/{SUBMISSION}.parquet", parquet(COLUMNS, "M,2012-03,WBRI,,"))
     assert hub.tick() == []
 
 
-def test_objects_that_are_no_tables_are_ignored_beside_a_table(hub: Organisation) -> None:
+def test_a_combined_table_that_somebody_changed_is_written_from_the_parts_again(hub: Organisation) -> None:
     hub.share("alphaton", "M,2012-03,WBRI,,")
-    hub.share("alphaton", "hello", key="ssda903/2026/header/README.txt")
+    hub.share("betaford", "F,2018-06,AIND,,")
+    hub.settle()
+    client().put_object(Bucket=hub.data_store, Key=f"regional/{GROUP}header.parquet", Body=b"spoilt")
+    hub.share("betaford", "U,2018-06,AIND,,", submission="20260501t101500-cc")
+    hub.settle()
+
+    assert [(row["local_authority"], row["SEX"]) for row in hub.rows()] == [("alphaton", "M"), ("betaford", "U")]
+
+
+def test_the_summary_shows_no_small_number_and_none_that_could_be_worked_out(hub: Organisation) -> None:
+    hub.share("alphaton", *["M,2012-03,WBRI,,"] * 6, *["F,2012-03,WBRI,,"] * 9, "U,2012-03,WBRI,,")
+    hub.share("betaford", *["M,2012-03,WBRI,,"] * 5)
+    hub.settle()
+
+    summary = list(csv.DictReader(hub.read(f"regional/{GROUP}summary.csv").decode().splitlines()))
+    of_sex = {(row["local_authority"], row["code"]): row["count"] for row in summary if row["column"] == "SEX"}
+    assert of_sex == {
+        ("alphaton", "U"): "<5",
+        ("alphaton", "M"): "*",
+        ("alphaton", "F"): "9",
+        ("betaford", "M"): "5",
+    }
+    assert not [row for row in summary if row["column"] == "DOB"]
+
+
+def test_with_150_authorities_a_run_touches_only_what_has_changed(
+    hub: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a bucket of its own. The first run takes them all over, the second what one of them has corrected."""
+    account, content = ACCOUNTS["alphaton"], parquet(COLUMNS, "M,2012-03,WBRI,,")
+    member = client(account)
+    for number in range(150):
+        name, bucket = f"authority-{number:03}", make_bucket(f"authority-{number:03}", account)
+        who = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::012345670123:root"}, "Action": "s3:*"}
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{**who, "Resource": [f"arn:aws:s3:::{bucket}{suffix}" for suffix in ("", "/*")]}],
+        }
+        member.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        tables = {"header": entry(GROUP, "header", SUBMISSION, content, 1)}
+        member.put_object(Bucket=bucket, Key=tables["header"]["parquet"]["key"], Body=content)
+        member.put_object(Bucket=bucket, Key=f"{GROUP}manifest.json", Body=manifest_of(GROUP, tables))
+        hub.shared[name] = bucket
+    monkeypatch.setenv("MEMBER_SHARED_LOCATIONS", hub.storage().member_shared_locations)
+    monkeypatch.setitem(ACCOUNTS, "authority-077", account)
     assert len(hub.settle()) == 1
-    assert hub.manifest()["skipped"] == []
+    assert len(hub.rows()) == 150
+
+    hub.share("authority-077", "F,2012-03,WBRI,,", submission="20260501t101500-cc")
+    with hub.counted_requests() as in_the_tick:
+        (request,) = hub.tick()
+    with hub.counted_requests() as in_the_run:
+        hub.run(request)
+
+    assert len(hub.rows()) == 150
+    assert [row["SEX"] for row in hub.rows() if row["local_authority"] == "authority-077"] == ["F"]
+    assert in_the_tick == {"ListObjectsV2": len(hub.shared) + 1, "GetObject": 1}, "one page of each authority's names"
+    # Its manifest and its file; state, combined table and summary as they were; and all of these written.
+    assert sum(in_the_run.values()) <= 20
+    assert hub.tick() == []

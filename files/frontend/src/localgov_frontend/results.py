@@ -28,6 +28,9 @@ _PARALLEL_REQUESTS = 8
 class State(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    # The content of a submission that counts already.
+    DUPLICATE = "duplicate"
+    WITHDRAWN = "withdrawn"
 
 
 class ReportUnreadableError(Exception):
@@ -50,9 +53,12 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class SharedObject:
+class SharedPart:
+    """What is shared under one profile; the manifest names the files."""
+
+    profile: str
     bucket: str
-    key: str
+    manifest: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class Report:
     rows: Rows | None
     errors_total: int
     errors_shown: tuple[RowError, ...]
-    shared: SharedObject | None
+    shared: tuple[SharedPart, ...]
+    duplicate_of: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -78,7 +85,7 @@ class Report:
 def parse_report(body: bytes) -> Report:
     try:
         document = json.loads(body)
-        rows, shared = document.get("rows"), document["shared"]
+        rows = document.get("rows")
         return Report(
             state=State(document["state"]),
             table=document["table"],
@@ -86,7 +93,8 @@ def parse_report(body: bytes) -> Report:
             rows=Rows(*(int(rows[name]) for name in ("read", "written", "shared"))) if rows else None,
             errors_total=int(document["errors"]["total"]),
             errors_shown=tuple(_row_error(error) for error in document["errors"]["shown"]),
-            shared=SharedObject(shared["bucket"], shared["key"]) if shared else None,
+            shared=tuple(_shared_part(part) for part in document["shared"]),
+            duplicate_of=document.get("duplicate_of"),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReportUnreadableError(f"{type(error).__name__}: {error}") from error
@@ -102,6 +110,10 @@ def _moment(value: str) -> datetime:
 def _row_error(error: dict[str, Any]) -> RowError:
     row = error["row"]
     return RowError(None if row is None else int(row), error["column"], str(error["rule"]), str(error["reason"]))
+
+
+def _shared_part(part: dict[str, Any]) -> SharedPart:
+    return SharedPart(*(str(part[name]) for name in ("profile", "bucket", "manifest")))
 
 
 def exists(s3: S3Client, bucket: str, key: str) -> bool:

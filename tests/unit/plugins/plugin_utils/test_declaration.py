@@ -22,6 +22,12 @@ LOCATIONS = {
 }
 
 
+def test_to_erase_is_to_remove_versions_and_no_more() -> None:
+    (statement,) = declaration.storage_statements({"erases": ["data_store/uploads"]}, LOCATIONS)
+    assert statement["Action"] == ["s3:DeleteObjectVersion"]
+    assert statement["Resource"] == [{"Fn::Sub": "arn:${AWS::Partition}:s3:::la-data/uploads/*"}]
+
+
 def test_every_arrow_becomes_a_connection_to_the_targets_port() -> None:
     assert declaration.connections(SERVICES) == [
         {"source": "daemon", "target": "code_server", "port": 4000},

@@ -18,9 +18,14 @@ def values_kept_out_of_logs() -> Iterator[None]:
     """Library errors may quote cells. Dagster stores the message of an error, so it goes; the trace stays."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from localgov_pipeline.defs.storage import BucketClosedError, BucketUnreachableError
+    from localgov_pipeline.lib.pseudonyms import KeyMissingError
+    from localgov_pipeline.lib.sharing import SharingError
+
+    about_no_cell = (KeyMissingError, SharingError, BucketClosedError, BucketUnreachableError, FileNotFoundError)
     try:
         yield
-    except (FileRefusedError, BotoCoreError, ClientError, FileNotFoundError):
+    except (FileRefusedError, BotoCoreError, ClientError, *about_no_cell):
         raise
     except Exception as error:
         raise StepFailedError(f"{type(error).__name__} (message withheld: it may quote the file)").with_traceback(

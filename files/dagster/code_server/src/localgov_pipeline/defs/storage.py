@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import dagster as dg
 
 from localgov_pipeline.lib.submissions import ObjectVersion
 
-if TYPE_CHECKING:
-    import polars as pl
+PARQUET, CSV, JSON = "application/vnd.apache.parquet", "text/csv", "application/json"
+# Requests at once, where many buckets are asked. As many connections are kept.
+PARALLEL = 16
+_CHUNK_BYTES = 1 << 20
+_OBJECTS_PER_DELETION = 1000
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CLOSED = {
@@ -33,9 +38,19 @@ class BucketClosedError(Exception):
     """The bucket's owner does not let us in, or has no such bucket."""
 
 
+class BucketUnreachableError(Exception):
+    """No answer, or none of use: a passing state, unlike a refusal."""
+
+
 class Fetched(NamedTuple):
     content: bytes
     version_id: str
+
+
+class Downloaded(NamedTuple):
+    version_id: str
+    last_modified: datetime
+    sha256: str
 
 
 class Listed(NamedTuple):
@@ -53,7 +68,7 @@ def aws_client(service: str) -> Any:  # noqa: ANN401
     import botocore.session
     from botocore.config import Config
 
-    config = Config(retries={"mode": "standard", "max_attempts": 8})
+    config = Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=PARALLEL)
     # ECS names the region in AWS_REGION, which botocore does not read.
     return botocore.session.get_session().create_client(
         service, region_name=os.environ.get("AWS_REGION"), config=config
@@ -74,6 +89,8 @@ class Storage(dg.ConfigurableResource[None]):
     workspace_location: str = ""
     shared_location: str = ""
     member_shared_locations: str = "{}"
+    # Local authority to what was agreed with it, such as `keep_published`.
+    member_agreements: str = "{}"
 
     @classmethod
     def from_environment(cls) -> Storage:
@@ -81,6 +98,7 @@ class Storage(dg.ConfigurableResource[None]):
         are evaluated, has no database."""
         names = {name: name.upper() for name in cls.model_fields if name.endswith("_location")}
         names["member_shared_locations"] = "MEMBER_SHARED_LOCATIONS"
+        names["member_agreements"] = "MEMBER_AGREEMENTS"
         return cls(**{name: os.environ[variable] for name, variable in names.items() if variable in os.environ})
 
     @property
@@ -101,6 +119,11 @@ class Storage(dg.ConfigurableResource[None]):
         return {name: bucket_of(location) for name, location in json.loads(self.member_shared_locations).items()}
 
     @property
+    def agreements(self) -> dict[str, str]:
+        agreed: dict[str, str] = json.loads(self.member_agreements)
+        return agreed
+
+    @property
     def client(self) -> Any:  # noqa: ANN401  # botocore makes its clients' types at run time
         return aws_client("s3")
 
@@ -110,30 +133,68 @@ class Storage(dg.ConfigurableResource[None]):
         Without leave to list the whole bucket, S3 refuses access to what does not exist: look for a key that may be
         absent with `latest_version` or `has` first.
         """
+        with _named_refusals(bucket):
+            response = self._found(bucket, key)
+            return None if response is None else Fetched(response["Body"].read(), response.get("VersionId", "null"))
+
+    def download(self, bucket: str, key: str, path: Path) -> Downloaded | None:
+        """The latest version of an object, into a file, however large it is; None where there is none."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        with _named_refusals(bucket):
+            response = self._found(bucket, key)
+            if response is None:
+                return None
+            with path.open("wb") as file:
+                for chunk in response["Body"].iter_chunks(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+        return Downloaded(response.get("VersionId", "null"), response["LastModified"], digest.hexdigest())
+
+    def _found(self, bucket: str, key: str) -> dict[str, Any] | None:
         try:
-            response = self.client.get_object(Bucket=bucket, Key=key)
+            found: dict[str, Any] = self.client.get_object(Bucket=bucket, Key=key)
         except self.client.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 return None
-            raise _closed(error, bucket) from error
-        return Fetched(response["Body"].read(), response.get("VersionId", "null"))
+            raise
+        return found
 
     def put(self, bucket: str, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
         self.client.put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+
+    def put_file(self, bucket: str, key: str, path: Path, content_type: str) -> None:
+        with path.open("rb") as file:
+            self.client.put_object(Bucket=bucket, Key=key, Body=file, ContentType=content_type)
 
     def remove(self, bucket: str, keys: Iterable[str]) -> None:
         """Absent objects are fine: what counts is that they are gone."""
         for key in keys:
             self.client.delete_object(Bucket=bucket, Key=key)
 
+    def erase(self, bucket: str, prefix: str, is_meant: Callable[[str], bool] = lambda _: True) -> int:
+        """Remove all versions, and marks of deletion, of the keys under a prefix that are meant; how many."""
+        found = [
+            {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+            for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if is_meant(entry["Key"])
+        ]
+        for first in range(0, len(found), _OBJECTS_PER_DELETION):
+            some = found[first : first + _OBJECTS_PER_DELETION]
+            answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+            if refused := answer.get("Errors"):
+                code = refused[0].get("Code")
+                raise PermissionError(f"s3://{bucket}/{prefix}: {len(refused)} versions could not be removed ({code}).")
+        return len(found)
+
     def objects(self, bucket: str, prefix: str) -> Iterator[Listed]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        try:
+        with _named_refusals(bucket):
             for page in pages:
                 for entry in page.get("Contents", []):
                     yield Listed(entry["Key"], entry["ETag"].strip('"'), entry["LastModified"])
-        except self.client.exceptions.ClientError as error:
-            raise _closed(error, bucket) from error
 
     def versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
         pages = self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
@@ -148,21 +209,21 @@ class Storage(dg.ConfigurableResource[None]):
     def has(self, bucket: str, key: str) -> bool:
         return any(entry.key == key for entry in self.objects(bucket, key))
 
-    def put_frame(self, key: str, frame: pl.DataFrame) -> None:
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer)
-        self.put(self.workspace, key, buffer.getvalue(), "application/vnd.apache.parquet")
 
-    def fetch_frame(self, key: str) -> pl.DataFrame:
-        import polars as pl
+@contextmanager
+def _named_refusals(bucket: str) -> Iterator[None]:
+    """Who is refused and who gets no answer are told apart: the first has been decided, the second passes."""
+    from botocore.exceptions import ClientError, HTTPClientError
 
-        fetched = self.fetch(self.workspace, key)
-        if fetched is None:
-            raise FileNotFoundError(f"s3://{self.workspace}/{key} is missing: process the submission from its upload.")
-        return pl.read_parquet(io.BytesIO(fetched.content))
-
-
-def _closed(error: Any, bucket: str) -> Exception:  # noqa: ANN401
-    code = error.response["Error"]["Code"]
-    reason = "its key cannot be used" if code.startswith("KMS.") else _CLOSED.get(code)
-    return error if reason is None else BucketClosedError(f"s3://{bucket}: {reason}")
+    try:
+        yield
+    except HTTPClientError as error:
+        raise BucketUnreachableError(f"s3://{bucket}: no answer ({type(error).__name__})") from error
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        reason = "its key cannot be used" if code.startswith("KMS.") else _CLOSED.get(code)
+        if reason is not None:
+            raise BucketClosedError(f"s3://{bucket}: {reason}") from error
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise BucketUnreachableError(f"s3://{bucket}: {code}") from error
+        raise

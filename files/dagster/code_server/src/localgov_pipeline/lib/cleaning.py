@@ -4,62 +4,109 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from localgov_pipeline.lib.csv_file import ROW
-from localgov_pipeline.lib.declarations import Table
+from localgov_pipeline.lib.declarations import Column, Table
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
-from localgov_pipeline.lib.rules import rule_of
+from localgov_pipeline.lib.rules import Rule, cleaned_type, of_another_year, rule_of
 
+ROW = "row"
 ERROR_SCHEMA = pl.Schema({ROW: pl.UInt32, "column": pl.String, "rule": pl.String, "reason": pl.String})
+_OF_ANOTHER_YEAR = "A code of another year's return. "
+_KINDS = 3
+_BLANK, _BROKEN, _ANOTHER_YEAR = range(_KINDS)
 
 
 class Cleaned(NamedTuple):
-    """`rows` are typed and keep their `row` number; `errors` has ERROR_SCHEMA and no value from the file."""
+    """`rows` are typed and keep their `row` number, without those whose key cannot be used: nothing could be joined to
+    them. `errors` has ERROR_SCHEMA and no value from the file; it is in the order of the file."""
 
-    rows: pl.DataFrame
-    errors: pl.DataFrame
-    left_out: int
+    rows: pl.LazyFrame
+    errors: pl.LazyFrame
 
 
-def clean(parsed: pl.DataFrame, table: Table) -> Cleaned:
-    """Leave out the rows whose key cannot be used: nothing could be joined to them."""
+def clean(rows: pl.LazyFrame, table: Table) -> Cleaned:
+    """`rows` has `row` and every column of the table as text, blank is null."""
     rules = {name: rule_of(name, column) for name, column in table.columns.items()}
-    values = parsed.select(ROW, *(rule.clean.alias(name) for name, rule in rules.items()))
-    errors = _errors(parsed, values, table)
-    usable = values.filter(pl.all_horizontal(pl.col(column).is_not_null() for column in table.key))
-    if usable.is_empty():
-        raise FileRefusedError([*_why_unusable(parsed, table)], rows_read=len(parsed), table=table.name)
-    return Cleaned(usable, errors, left_out=len(values) - len(usable))
+    judged = rows.select(
+        ROW,
+        *(rule.clean.alias(name) for name, rule in rules.items()),
+        *(pl.col(name).alias(_written(name)) for name in rules),
+    )
+    usable = judged.filter(pl.all_horizontal(pl.col(column).is_not_null() for column in table.key))
+    return Cleaned(usable.select(ROW, *rules), _errors(judged, rules, table))
 
 
-def _errors(parsed: pl.DataFrame, values: pl.DataFrame, table: Table) -> pl.DataFrame:
-    found = [frame for name in table.columns for frame in _column_errors(parsed, values, table, name)]
-    order = pl.col("column").replace_strict({name: index for index, name in enumerate(table.columns)})
-    empty = pl.DataFrame(schema=ERROR_SCHEMA)
-    return pl.concat([empty, *found]).sort(ROW, order, maintain_order=True)
+def cleaned_schema(table: Table) -> pl.Schema:
+    return pl.Schema({ROW: pl.UInt32(), **{name: cleaned_type(column) for name, column in table.columns.items()}})
 
 
-def _column_errors(parsed: pl.DataFrame, values: pl.DataFrame, table: Table, name: str) -> Iterator[pl.DataFrame]:
-    column = table.columns[name]
-    rule = rule_of(name, column)
-    consequence = " The row was left out." if name in table.key else ""
-    blank = parsed[name].is_null()
+def sink(cleaned: Cleaned, rows: Path, errors: Path) -> None:
+    """Both as parquet, in one pass over what is read and without holding it in memory."""
+    sinks = [cleaned.rows.sink_parquet(rows, lazy=True), cleaned.errors.sink_parquet(errors, lazy=True)]
+    pl.collect_all(sinks, engine="streaming")
+
+
+def _written(name: str) -> str:
+    return f"{name} as written"
+
+
+def _errors(judged: pl.LazyFrame, rules: dict[str, Rule], table: Table) -> pl.LazyFrame:
+    """Faults as numbers, one list to a row, of only those rows that have any: they are few."""
+    faulty = pl.any_horizontal(_is_faulty(name, column) for name, column in table.columns.items())
+    faults = [_fault(index, name, table.columns[name]) for index, name in enumerate(table.columns)]
+    said = [
+        finding for name, column in table.columns.items() for finding in _findings(name, column, rules[name], table)
+    ]
+    numbers = range(len(said))
+    columns = {
+        field: pl.col("fault").replace_strict(numbers, [finding[place] for finding in said], return_dtype=pl.String)
+        for place, field in enumerate(Finding._fields)
+        if field != ROW
+    }
+    listed = judged.filter(faulty).select(ROW, pl.concat_list(faults).list.drop_nulls().alias("fault"))
+    return listed.explode("fault").select(ROW, **columns)
+
+
+def _is_faulty(name: str, column: Column) -> pl.Expr:
+    no_value = pl.col(name).is_null()
+    return no_value if column.mandatory else no_value & pl.col(_written(name)).is_not_null()
+
+
+def _fault(index: int, name: str, column: Column) -> pl.Expr:
+    """The number of what is said about the cell; null where there is nothing to say."""
+    written = pl.col(_written(name))
+    number = [pl.lit(index * _KINDS + kind, dtype=pl.UInt16) for kind in range(_KINDS)]
+    broken = number[_BROKEN]
+    if column.other_codes:
+        broken = pl.when(of_another_year(written, column)).then(number[_ANOTHER_YEAR]).otherwise(broken)
+    found: pl.Expr = pl.when(written.is_not_null()).then(broken)
     if column.mandatory:
-        yield _listed(parsed, blank, Finding(None, name, "mandatory", f"Blank. This column is needed.{consequence}"))
-    broken = values[name].is_null() & ~blank
-    yield _listed(parsed, broken, Finding(None, name, rule.name, f"{rule.reason}{consequence}"))
+        found = pl.when(written.is_not_null()).then(broken).otherwise(number[_BLANK])
+    return pl.when(pl.col(name).is_null()).then(found)
 
 
-def _listed(parsed: pl.DataFrame, where: pl.Series, finding: Finding) -> pl.DataFrame:
-    same = {"column": finding.column, "rule": finding.rule, "reason": finding.reason}
-    return parsed.filter(where).select(ROW, **{name: pl.lit(value) for name, value in same.items()}).cast(ERROR_SCHEMA)
+def _findings(name: str, column: Column, rule: Rule, table: Table) -> Iterator[Finding]:
+    """What can be said about a cell of the column, in the order of the kinds."""
+    consequence = " The row was left out." if name in table.key else ""
+    yield Finding(None, name, "mandatory", f"Blank. This column is needed.{consequence}")
+    yield Finding(None, name, rule.name, f"{rule.reason}{consequence}")
+    use = rule.reason.removeprefix("Not a code of this column. ")
+    yield Finding(None, name, "code_of_another_year", f"{_OF_ANOTHER_YEAR}{use}{consequence}")
 
 
-def _why_unusable(parsed: pl.DataFrame, table: Table) -> Iterator[Finding]:
-    if parsed.is_empty():
+def refuse_without_rows(read: int, written: int, table: Table) -> None:
+    """A file of which no row can be used is no return: say why, by what was read of it and what was kept."""
+    if written:
+        return
+    raise FileRefusedError([*_why_unusable(read, table)], rows_read=read, table=table.name)
+
+
+def _why_unusable(read: int, table: Table) -> Iterator[Finding]:
+    if not read:
         yield Finding(None, None, "rows", "The file has a header and no rows. Export it again with its rows.")
         return
     for name in table.key:

@@ -1,74 +1,123 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The content of a regional table: the rows of all local authorities, and the manifest that accounts for them."""
+"""The content of regional tables: the rows of all local authorities, each with where it comes from, and a summary."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
-from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
-from localgov_pipeline.lib.regional import RegionalTable
+from localgov_pipeline.lib.declarations import Table, UnknownDatasetError, declared
+from localgov_pipeline.lib.manifests import ManifestName
 
 LOCAL_AUTHORITY = "local_authority"
+SUBMISSION = "submission"
+SMALL = "<5"
+# A single hidden number could be worked out from the others and the number of rows: one more goes with it.
+ALSO_HIDDEN = "*"
+_SMALLEST_SHOWN = 5
+SUMMARY_SCHEMA = pl.Schema(dict.fromkeys(("table", "column", "code", LOCAL_AUTHORITY, "count"), pl.String))
 
 
-class Skipped(NamedTuple):
-    local_authority: str
-    reason: str
-
-
-def shareable_columns(table: RegionalTable) -> list[str]:
-    """As declared; a table that is not declared has none."""
+def declared_table(group: ManifestName, table: str) -> Table | None:
     try:
-        tables = declared(table.dataset, table.year).tables
+        return declared(group.dataset, group.year).tables.get(table)
     except UnknownDatasetError:
-        return []
-    return tables[table.table].shareable() if table.table in tables else []
+        return None
 
 
-def readable(content: bytes, allowed: Sequence[str]) -> pl.DataFrame | str:
-    """One shared file as text cells, or why it is left out. A column that may not be shared is never taken over."""
+def shareable_columns(group: ManifestName, table: str) -> list[str]:
+    """As declared for the profile; a table that is not declared has none."""
+    found = declared_table(group, table)
+    return [] if found is None else found.shareable(group.profile)
+
+
+def unreadable(path: Path, allowed: Sequence[str]) -> str | None:
+    """Why a part is left out. A column that may not be shared is never taken over."""
     try:
-        frame = pl.read_csv(io.BytesIO(content), infer_schema=False)
-    except pl.exceptions.PolarsError:
-        return "a file is not readable as CSV"
-    if unexpected := set(frame.columns) - set(allowed):
+        columns = pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError):
+        return "a file is not readable as parquet"
+    if unexpected := set(columns) - set(allowed):
         return f"a file has {len(unexpected)} columns that are not declared as shareable"
-    return frame
+    return None
 
 
-def concatenated(frames: Sequence[tuple[str, pl.DataFrame]], columns: Sequence[str]) -> pl.DataFrame:
-    """All rows, each with the local authority that it comes from, in declared column order."""
-    schema = {LOCAL_AUTHORITY: pl.String, **dict.fromkeys(columns, pl.String)}
-    labelled = (frame.with_columns(pl.lit(name).alias(LOCAL_AUTHORITY)) for name, frame in frames)
-    return pl.concat([pl.DataFrame(schema=schema), *labelled], how="diagonal").select([*schema])
+def combined(
+    before: Path | None, replaced: Collection[str], parts: Mapping[str, tuple[str, Path]], columns: Sequence[str]
+) -> pl.LazyFrame:
+    """All rows with the local authority and the submission that they come from, in declared column order.
+
+    `before` is the combined table as it was, of which the rows of the authorities `replaced` are left out. `parts` maps
+    an authority to its submission and file.
+    """
+    frames = [] if before is None else [pl.scan_parquet(before).filter(~pl.col(LOCAL_AUTHORITY).is_in([*replaced]))]
+    for name, (submission, path) in parts.items():
+        labels = {LOCAL_AUTHORITY: pl.lit(name), SUBMISSION: pl.lit(submission)}
+        frames.append(pl.scan_parquet(path).with_columns(**labels))
+    names = [LOCAL_AUTHORITY, SUBMISSION, *columns]
+    rows = pl.concat([_empty(names, frames), *_alike(frames)], how="diagonal_relaxed")
+    return rows.select(names).sort(LOCAL_AUTHORITY, maintain_order=True)
 
 
-def manifest_json(
-    table: RegionalTable,
-    mark: str,
-    rows: pl.DataFrame,
-    skipped: Sequence[Skipped],
-    finished_at: datetime,
-    retry_at: datetime | None,
-) -> bytes:
-    """`retry_at` is when the table is to be written again although the fingerprint `mark` may be the same by then."""
-    counts = rows.group_by(LOCAL_AUTHORITY).len().sort(LOCAL_AUTHORITY).rows()
-    document = {
-        **table._asdict(),
-        "finished_at": _in_utc(finished_at),
-        "rows": dict(counts),
-        "skipped": [entry._asdict() for entry in sorted(set(skipped))],
-        "fingerprint": mark,
-        "retry_at": None if retry_at is None else _in_utc(retry_at),
-    }
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+def as_csv(parquet: Path, csv: Path) -> None:
+    pl.scan_parquet(parquet).sink_csv(csv)
 
 
-def _in_utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _empty(names: Sequence[str], frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    known = {name: pl.Null for name in names} if frames else dict.fromkeys(names, pl.String)
+    return pl.LazyFrame(schema=known)
+
+
+def _alike(frames: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    """Authorities may run different releases: a column that is not of one type everywhere becomes text."""
+    types: dict[str, set[pl.DataType]] = {}
+    for frame in frames:
+        for name, of_column in frame.collect_schema().items():
+            types.setdefault(name, set()).add(of_column)
+    mixed = [name for name, found in types.items() if len(found - {pl.Null()}) > 1]
+    return [frame.with_columns(pl.col(name).cast(pl.String) for name in _present(frame, mixed)) for frame in frames]
+
+
+def _present(frame: pl.LazyFrame, names: Collection[str]) -> list[str]:
+    return [name for name in frame.collect_schema().names() if name in names]
+
+
+def summary(rows: pl.LazyFrame, table: str, code_columns: Sequence[str]) -> pl.DataFrame:
+    """How often each code comes from each local authority. No totals: with them, what is hidden could be worked out."""
+    counted = [_counts(rows, table, column) for column in code_columns]
+    return pl.concat([pl.DataFrame(schema=SUMMARY_SCHEMA), *counted])
+
+
+def _counts(rows: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
+    code = pl.col(column).cast(pl.String).fill_null("")
+    counts = rows.group_by(LOCAL_AUTHORITY, code.alias("code")).len("number").sort(LOCAL_AUTHORITY, "number", "code")
+    is_small = pl.col("number") < _SMALLEST_SHOWN
+    place = pl.int_range(pl.len()).over(LOCAL_AUTHORITY)
+    is_next = (is_small.sum().over(LOCAL_AUTHORITY) == 1) & (place == 1)
+    shown = pl.when(is_small).then(pl.lit(SMALL)).when(is_next).then(pl.lit(ALSO_HIDDEN))
+    described = counts.select(
+        pl.lit(table).alias("table"),
+        pl.lit(column).alias("column"),
+        "code",
+        LOCAL_AUTHORITY,
+        shown.otherwise(pl.col("number").cast(pl.String)).alias("count"),
+    )
+    return described.sort("code", LOCAL_AUTHORITY).collect()
+
+
+def code_columns(group: ManifestName, table: str) -> list[str]:
+    found = declared_table(group, table)
+    allowed = shareable_columns(group, table)
+    return [] if found is None else [name for name in allowed if found.columns[name].type == "code"]
+
+
+def summary_csv(before: bytes | None, tables: Mapping[str, pl.DataFrame]) -> bytes:
+    """The summary of all tables, of which those of `tables` are new."""
+    kept = pl.DataFrame(schema=SUMMARY_SCHEMA)
+    if before is not None:
+        kept = pl.read_csv(before, infer_schema=False).fill_null("")
+    others = kept.filter(~pl.col("table").is_in([*tables]))
+    merged = pl.concat([others, *tables.values()]).sort("table", maintain_order=True)
+    return merged.write_csv().encode()

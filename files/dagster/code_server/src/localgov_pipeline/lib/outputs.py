@@ -4,47 +4,84 @@ take one for a formula."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from localgov_pipeline.lib.cleaning import ERROR_SCHEMA
-from localgov_pipeline.lib.csv_file import ROW
-from localgov_pipeline.lib.declarations import Column, Table
+from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
+from localgov_pipeline.lib.code_version import code_version
+from localgov_pipeline.lib.declarations import Table
 from localgov_pipeline.lib.findings import Finding
-from localgov_pipeline.lib.rules import DATE_FORMAT
+from localgov_pipeline.lib.manifests import in_utc
 from localgov_pipeline.lib.submissions import Submission
 
 ERRORS_SHOWN = 200
+ROWS_NAMED = 20
+TABLE = "table"
+# The first columns are what a list of errors always had.
+FINDINGS_SCHEMA = pl.Schema({**ERROR_SCHEMA, TABLE: pl.String()})
+_FORMATS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
 
 
-def result_csv(rows: pl.DataFrame) -> bytes:
-    """The cleaned table in the form in which it was uploaded: it could be uploaded again."""
-    return rows.drop(ROW).write_csv(date_format=DATE_FORMAT).encode()
+def write_result(rows: pl.LazyFrame, table: Table, path: Path) -> None:
+    """The cleaned table as CSV, in the form in which it was uploaded: it could be uploaded again."""
+    dates = [
+        pl.col(name).dt.strftime(_FORMATS[column.date_format])
+        for name, column in table.columns.items()
+        if column.type == "date"
+    ]
+    rows.select([*table.columns]).with_columns(dates).sink_csv(path)
 
 
-def errors_csv(errors: pl.DataFrame) -> bytes:
-    return errors.write_csv().encode()
+def write_shared(rows: pl.LazyFrame, folder: Path, name: str) -> dict[str, Path]:
+    """As parquet and as CSV."""
+    paths = {form: folder / f"{name}.{form}" for form in ("parquet", "csv")}
+    rows.sink_parquet(paths["parquet"])
+    pl.scan_parquet(paths["parquet"]).sink_csv(paths["csv"])
+    return paths
 
 
-def shareable(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Only what the declaration lets out; a column that it does not name stays in. Dates are in ISO 8601."""
-    return rows.select(_degraded(name, table.columns[name]) for name in table.shareable())
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _degraded(name: str, column: Column) -> pl.Expr:
-    if column.share == "month":
-        return pl.col(name).dt.strftime("%Y-%m")
-    if column.share == "unchanged":
-        return pl.col(name)
-    raise ValueError(f"column {name} may not be shared")
+def labelled(errors: pl.LazyFrame, table: str) -> pl.LazyFrame:
+    return errors.with_columns(pl.lit(table).alias(TABLE)).select(FINDINGS_SCHEMA.names())
 
 
-def findings_frame(findings: Iterable[Finding]) -> pl.DataFrame:
-    return pl.DataFrame(list(findings), schema=ERROR_SCHEMA, orient="row")
+def findings_csv(findings: Iterable[Finding]) -> bytes:
+    frame = pl.DataFrame([(*finding, None) for finding in findings], schema=FINDINGS_SCHEMA, orient="row")
+    return frame.write_csv().encode()
+
+
+class Errors(NamedTuple):
+    """`by_rule`: how often which rule was broken in which column, with the first rows and how to mend them."""
+
+    total: int = 0
+    shown: Sequence[Mapping[str, Any]] = ()
+    by_rule: Sequence[Mapping[str, Any]] = ()
+
+
+def errors_of(errors: pl.LazyFrame) -> Errors:
+    """Of a frame with FINDINGS_SCHEMA, of any length."""
+    grouped = errors.group_by("rule", "column", TABLE, "reason", maintain_order=True).agg(
+        pl.len().alias("count"), pl.col(ROW).drop_nulls().head(ROWS_NAMED).alias("rows")
+    )
+    total, shown, by_rule = pl.collect_all([errors.select(pl.len()), errors.head(ERRORS_SHOWN), grouped])
+    return Errors(
+        total.item(), shown.to_dicts(), by_rule.sort("count", descending=True, maintain_order=True).to_dicts()
+    )
+
+
+def errors_of_findings(findings: Sequence[Finding]) -> Errors:
+    frame = pl.LazyFrame([(*finding, None) for finding in findings], schema=FINDINGS_SCHEMA, orient="row")
+    return errors_of(frame)
 
 
 class Rows(NamedTuple):
@@ -54,36 +91,47 @@ class Rows(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What the uploader is told. `shared_at` is (bucket, key), or None: then nothing of the file is shared."""
+    """What the uploader is told, and what is decided from later. `tables` maps a table to its counts of rows."""
 
     submission: Submission
     version_id: str
-    table: str | None
-    rows: Rows
-    errors_total: int
-    errors_shown: Sequence[Finding]
-    shared_at: tuple[str, str] | None
+    state: str
     finished_at: datetime
-
-    @property
-    def state(self) -> str:
-        return "rejected" if self.shared_at is None else "accepted"
+    sha256: str | None
+    uploaded_at: str | None
+    table: str | None = None
+    rows: Rows = Rows()
+    tables: Mapping[str, Rows] = {}
+    errors: Errors = Errors()
+    notices: Sequence[Mapping[str, Any]] = ()
+    checks: Sequence[Mapping[str, Any]] = ()
+    shared: Sequence[Mapping[str, Any]] = ()
+    schema_version: int | None = None
+    duplicate_of: str | None = None
+    withdrawn: Mapping[str, Any] | None = None
 
 
 def report_json(report: Report) -> bytes:
+    identity = report.submission
     document: dict[str, Any] = {
-        "submission": report.submission.submission,
-        "dataset": report.submission.dataset,
-        "year": report.submission.year,
+        "submission": identity.submission,
+        "dataset": identity.dataset,
+        "year": identity.year,
         "table": report.table,
         "state": report.state,
         "version_id": report.version_id,
-        "finished_at": report.finished_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "sha256": report.sha256,
+        "uploaded_at": report.uploaded_at or in_utc(report.finished_at),
+        "finished_at": in_utc(report.finished_at),
         "rows": report.rows._asdict(),
-        "errors": {
-            "total": report.errors_total,
-            "shown": [finding._asdict() for finding in report.errors_shown[:ERRORS_SHOWN]],
-        },
-        "shared": None if report.shared_at is None else dict(zip(("bucket", "key"), report.shared_at, strict=True)),
+        "tables": {table: {"rows": rows._asdict()} for table, rows in report.tables.items()},
+        "errors": {"total": report.errors.total, "by_rule": report.errors.by_rule, "shown": report.errors.shown},
+        "notices": report.notices,
+        "checks": report.checks,
+        "shared": report.shared,
+        "schema_version": report.schema_version,
+        "code_version": code_version(),
+        **({"duplicate_of": report.duplicate_of} if report.duplicate_of else {}),
+        **({"withdrawn": report.withdrawn} if report.withdrawn else {}),
     }
     return json.dumps(document, ensure_ascii=False, indent=1).encode()

@@ -1,26 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A declared column compiled to polars expressions: its clean value, and what to say where there is none."""
+"""A declared column compiled to polars expressions: its clean value, and what to say where there is none.
+
+Nearly all cells of nearly all files are written as they should be. So each rule first recognises those, by the cheapest
+means that is exact; what is left over is looked at again by a slower expression, which is run only where there is any.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import date
+from functools import cache, partial
 from typing import NamedTuple
 
 import polars as pl
 
 from localgov_pipeline.lib.declarations import Column
 
-DATE_FORMAT = "%d/%m/%Y"
-_DATE = r"^\d{2}/\d{2}/(19|20)\d{2}$"
+DATE_FORMATS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
+DATE_FORMAT = DATE_FORMATS["DD/MM/YYYY"]
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2099, 12, 31)
+_EPOCH = date(1970, 1, 1)
 _LISTED_CODES = 40
-_PATTERNS = {
-    "alphanumeric": (r"^[A-Za-z0-9]+$", "Write letters and digits only, without spaces."),
-    # ZZ99 is for the pseudo postcodes of the Office for National Statistics, such as that of no fixed abode.
-    "postcode": (
-        r"^(GIR 0AA|ZZ99 [0-9][A-Z]{2}|[A-PR-UWYZ]([0-9]{1,2}|([A-HK-Y][0-9]([0-9]|[ABEHMNPRV-Y])?)|[0-9][A-HJKPS-UW]) "
-        r"[0-9][ABD-HJLNP-UW-Z]{2})$",
-        "Not a full UK postcode. Write it like SW1A 2AA.",
-    ),
-}
+# ZZ99 is for the pseudo postcodes of the Office for National Statistics, such as that of no fixed abode.
+POSTCODE = (
+    r"^(GIR 0AA|ZZ99 [0-9][A-Z]{2}|[A-PR-UWYZ]([0-9]{1,2}|([A-HK-Y][0-9]([0-9]|[ABEHMNPRV-Y])?)|[0-9][A-HJKPS-UW]) "
+    r"[0-9][ABD-HJLNP-UW-Z]{2})$"
+)
+_ALPHANUMERIC = r"^[A-Za-z0-9]+$"
+# No spreadsheet may take a cell for a formula; the wide forms of the four signs are formulas to some of them too.
+_FREE = r"^[^\p{Cc}=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}][^\p{Cc}]{0,199}$"
+_CELL = pl.col("cell")
 
 
 class Rule(NamedTuple):
@@ -32,26 +41,72 @@ class Rule(NamedTuple):
 
 
 def rule_of(name: str, column: Column) -> Rule:
-    cell = pl.col(name)
-    if column.type == "date":
-        clean = pl.when(cell.str.contains(_DATE)).then(cell).str.to_date(DATE_FORMAT, strict=False)
-        return Rule("date", clean, "Not a date. Write it as DD/MM/YYYY.")
+    return _RULES[column.type](name, column)
+
+
+def cleaned_type(column: Column) -> pl.DataType:
     if column.type == "code":
-        return Rule("code", _code(cell, column), f"Not a code of this column. Use {_choice(column)}.")
-    if column.type == "integer":
-        return Rule("integer", _integer(cell, column), f"Not a whole number{_bounds(column)}. Write digits only.")
-    return _text(cell, column)
+        return _codes(tuple(column.codes))
+    return {"date": pl.Date(), "integer": pl.Int64(), "text": pl.String()}[column.type]
+
+
+@cache
+def _codes(codes: tuple[str, ...]) -> pl.Enum:
+    return pl.Enum(codes)
+
+
+def _with_second_look(cell: pl.Expr, first: pl.Expr, second: pl.Expr, result: pl.DataType) -> pl.Expr:
+    """`first` of the cell; where that is null, `second` of the same cell, by the name `cell`."""
+    left_over = pl.when(first.is_null()).then(cell)
+    looked_at = left_over.map_batches(partial(_look, second, result), return_dtype=result, is_elementwise=True)
+    return pl.coalesce(first, looked_at)
+
+
+def _look(expression: pl.Expr, result: pl.DataType, cells: pl.Series) -> pl.Series:
+    """Each different text once: what is left over is few cells, or the same few mistakes all over the column."""
+    texts = cells.drop_nulls().unique()
+    if texts.is_empty():
+        return pl.Series(cells.name, [None], dtype=result).new_from_index(0, len(cells))
+    values = texts.alias("cell").to_frame().select(expression).to_series()
+    return cells.replace_strict(texts, values, default=None, return_dtype=result)
+
+
+@cache
+def _calendar(date_format: str) -> pl.Enum:
+    """Every day there is, as it is written: looking a cell up is both exact and quicker than reading it."""
+    return pl.Enum(pl.date_range(FIRST_DAY, LAST_DAY, eager=True).dt.to_string(DATE_FORMATS[date_format]))
+
+
+def _date(name: str, column: Column) -> Rule:
+    return Rule("date", _day(name, column.date_format), f"Not a date. Write it as {column.date_format}.")
+
+
+@cache
+def _day(name: str, date_format: str) -> pl.Expr:
+    """Kept, for to hand over a calendar takes a millisecond each time."""
+    number = pl.col(name).cast(_calendar(date_format), strict=False).to_physical().cast(pl.Int32)
+    return (number + (FIRST_DAY - _EPOCH).days).cast(pl.Date)
 
 
 def _without_decimals(cell: pl.Expr) -> pl.Expr:
     """Spreadsheets and data tools write the code 1 as `1.0` when the column has blanks."""
-    return cell.str.replace(r"^(\d+)\.0+$", "$1")
+    return cell.str.replace(r"^([0-9]+)\.0+$", "$1")
 
 
-def _code(cell: pl.Expr, column: Column) -> pl.Expr:
+def _code(name: str, column: Column) -> Rule:
+    cell = pl.col(name)
+    known = _codes(tuple(column.codes))
     words = {label.upper(): code for code in column.codes for label in column.labels(code)}
     codes = {code.upper(): code for code in column.codes}
-    return _without_decimals(cell.str.to_uppercase()).replace_strict({**words, **codes}, default=None)
+    written = _without_decimals(_CELL.str.to_uppercase())
+    second = written.replace_strict({**words, **codes}, default=None, return_dtype=pl.String).cast(known)
+    clean = _with_second_look(cell, cell.cast(known, strict=False), second, known)
+    return Rule("code", clean, f"Not a code of this column. Use {_choice(column)}.")
+
+
+def of_another_year(cell: pl.Expr, column: Column) -> pl.Expr:
+    """Whether a cell that holds no code of the year holds one of another."""
+    return _without_decimals(cell.str.to_uppercase()).is_in(sorted(code.upper() for code in column.other_codes))
 
 
 def _choice(column: Column) -> str:
@@ -64,11 +119,17 @@ def _choice(column: Column) -> str:
     return " or ".join(options) if len(options) <= 4 else f"one of {', '.join(options)}"
 
 
-def _integer(cell: pl.Expr, column: Column) -> pl.Expr:
-    number = _without_decimals(cell).str.extract(r"^(-?\d{1,9})$").cast(pl.Int64, strict=False)
+def _integer(name: str, column: Column) -> Rule:
+    cell = pl.col(name)
     low = column.minimum if column.minimum is not None else -(10**9)
     high = column.maximum if column.maximum is not None else 10**9
-    return pl.when(number.is_between(low, high)).then(number)
+
+    def number(text: pl.Expr) -> pl.Expr:
+        digits = text.str.extract(r"^(-?[0-9]{1,9})$").cast(pl.Int64, strict=False)
+        return pl.when(digits.is_between(low, high)).then(digits)
+
+    clean = _with_second_look(cell, number(cell), number(_without_decimals(_CELL)), pl.Int64())
+    return Rule("integer", clean, f"Not a whole number{_bounds(column)}. Write digits only.")
 
 
 def _bounds(column: Column) -> str:
@@ -79,10 +140,27 @@ def _bounds(column: Column) -> str:
     return f" up to {column.maximum}" if column.maximum is not None else ""
 
 
-def _text(cell: pl.Expr, column: Column) -> Rule:
-    pattern, reason = _PATTERNS[column.pattern or "alphanumeric"]
+def _text(name: str, column: Column) -> Rule:
+    cell = pl.col(name)
     if column.pattern == "postcode":
-        compact = cell.str.to_uppercase().str.replace_all(r"\s+", "")
+        compact = _CELL.str.to_uppercase().str.replace_all("[ \t\u00a0]+", "")
         spaced = compact.str.replace(r"^(.+)(.{3})$", "$1 $2")
-        return Rule("postcode", pl.when(spaced.str.contains(pattern)).then(spaced), reason)
-    return Rule("text", pl.when(cell.str.contains(pattern)).then(cell), reason)
+        second = pl.when(spaced.str.contains(POSTCODE)).then(spaced)
+        clean = _with_second_look(cell, _matching(cell, POSTCODE), second, pl.String())
+        return Rule("postcode", clean, "Not a full UK postcode. Write it like SW1A 2AA.")
+    if column.pattern == "free":
+        reason = "Write one line of at most 200 characters that does not begin with =, +, - or @."
+        return Rule("text", _matching(cell, _FREE), reason)
+    return Rule("text", _matching(cell, _ALPHANUMERIC), "Write letters and digits only, without spaces.")
+
+
+def _matching(cell: pl.Expr, pattern: str) -> pl.Expr:
+    return pl.when(cell.str.contains(pattern)).then(cell)
+
+
+_RULES: dict[str, Callable[[str, Column], Rule]] = {
+    "date": _date,
+    "code": _code,
+    "integer": _integer,
+    "text": _text,
+}

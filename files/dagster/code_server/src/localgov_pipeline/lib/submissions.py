@@ -10,10 +10,37 @@ from typing import NamedTuple
 
 UPLOADS_PREFIX = "uploads/"
 RESULTS_PREFIX = "results/"
+WITHDRAWALS_PREFIX = "withdrawals/"
+RETENTION_PREFIX = "retention/"
+STAGES = ("parsed", "cleaned", "pseudonymised")
 
-_UPLOAD = re.compile(
-    r"uploads/(?P<dataset>[a-z0-9_]{1,40})/(?P<year>\d{4})/(?P<submission>[a-z0-9][a-z0-9-]{0,79})\.csv"
-)
+_PATH = r"(?P<dataset>[a-z0-9_]{1,40})/(?P<year>\d{4})/(?P<submission>[a-z0-9][a-z0-9-]{0,79})"
+_UPLOAD = re.compile(rf"{UPLOADS_PREFIX}{_PATH}\.(?P<extension>csv|xlsx|xml)")
+_REPORT = re.compile(rf"{RESULTS_PREFIX}{_PATH}/report\.json")
+_WITHDRAWAL = re.compile(rf"{WITHDRAWALS_PREFIX}{_PATH}\.json")
+
+
+class DatasetYear(NamedTuple):
+    """What supersedes what is decided within one dataset and year."""
+
+    dataset: str
+    year: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.dataset}/{self.year}"
+
+    @property
+    def results_prefix(self) -> str:
+        return f"{RESULTS_PREFIX}{self.path}/"
+
+    @property
+    def withdrawals_prefix(self) -> str:
+        return f"{WITHDRAWALS_PREFIX}{self.path}/"
+
+    @property
+    def index_key(self) -> str:
+        return f"{self.results_prefix}index.json"
 
 
 class Submission(NamedTuple):
@@ -22,34 +49,60 @@ class Submission(NamedTuple):
     dataset: str
     year: int
     submission: str
+    extension: str = "csv"
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
+        """What Dagster calls the partition."""
         return f"{self.dataset}/{self.year}/{self.submission}"
 
     @property
+    def dataset_year(self) -> DatasetYear:
+        return DatasetYear(self.dataset, self.year)
+
+    @property
     def upload_key(self) -> str:
-        return f"{UPLOADS_PREFIX}{self._path}.csv"
+        return f"{UPLOADS_PREFIX}{self.path}.{self.extension}"
 
     @property
     def report_key(self) -> str:
         return self.result_key("report.json")
 
+    @property
+    def withdrawal_key(self) -> str:
+        return f"{WITHDRAWALS_PREFIX}{self.path}.json"
+
     def result_key(self, name: str) -> str:
-        return f"{RESULTS_PREFIX}{self._path}/{name}"
+        return f"{RESULTS_PREFIX}{self.path}/{name}"
 
-    def stage_key(self, stage: str, table: str) -> str:
-        return f"{stage}/{self._path}/{table}.parquet"
+    def stage_prefix(self, stage: str) -> str:
+        return f"{stage}/{self.path}/"
 
-    def shared_key(self, table: str) -> str:
-        return f"{self.dataset}/{self.year}/{table}/{self.submission}.csv"
+    def stage_key(self, stage: str, name: str) -> str:
+        return f"{self.stage_prefix(stage)}{name}.parquet"
+
+    def shared_key(self, profile: str, table: str, form: str) -> str:
+        return f"{self.dataset}/{profile}/{self.year}/{table}/{self.submission}.{form}"
 
 
 def submission_of(upload_key: str) -> Submission | None:
     found = _UPLOAD.fullmatch(upload_key)
     if found is None:
         return None
-    return Submission(found["dataset"], int(found["year"]), found["submission"])
+    return Submission(found["dataset"], int(found["year"]), found["submission"], found["extension"])
+
+
+def submission_of_report(report_key: str) -> Submission | None:
+    return _identified(_REPORT, report_key)
+
+
+def submission_of_withdrawal(withdrawal_key: str) -> Submission | None:
+    return _identified(_WITHDRAWAL, withdrawal_key)
+
+
+def _identified(pattern: re.Pattern[str], key: str) -> Submission | None:
+    found = pattern.fullmatch(key)
+    return None if found is None else Submission(found["dataset"], int(found["year"]), found["submission"])
 
 
 class ObjectVersion(NamedTuple):
@@ -77,25 +130,27 @@ def pending_uploads(
     `reports` maps each report's key to its modification time. A report written after the only version of an upload
     can only be about that version, so `reported_version` (which costs a request) is asked in the other cases alone.
     """
-    latest: dict[Submission, ObjectVersion] = {}
-    count: dict[Submission, int] = {}
+    latest: dict[str, tuple[ObjectVersion, Submission]] = {}
+    count: dict[str, int] = {}
     for version in versions:
         submission = submission_of(version.key)
         if submission is None:
             continue
-        count[submission] = count.get(submission, 0) + 1
-        if version.is_latest:
-            latest[submission] = version
+        path = submission.path
+        count[path] = count.get(path, 0) + 1
+        # There is one report for a submission: of two objects that differ in their endings alone, the later counts.
+        if version.is_latest and (path not in latest or latest[path][0].last_modified < version.last_modified):
+            latest[path] = version, submission
 
-    def is_reported(submission: Submission, version: ObjectVersion) -> bool:
+    def is_reported(version: ObjectVersion, submission: Submission) -> bool:
         written = reports.get(submission.report_key)
         if written is None:
             return False
-        if count[submission] == 1 and written >= version.last_modified:
+        if count[submission.path] == 1 and written >= version.last_modified:
             return True
         return reported_version(submission.report_key) == version.version_id
 
-    waiting = [(version, submission) for submission, version in latest.items() if not is_reported(submission, version)]
+    waiting = [pair for pair in latest.values() if not is_reported(*pair)]
     waiting.sort(key=lambda pair: (pair[0].last_modified, pair[0].key))
     return [Upload(submission, version.version_id) for version, submission in waiting]
 

@@ -4,12 +4,17 @@
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from localgov_pipeline.defs.local_authority.submission import SubmissionResource
-from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.defs.local_authority.standing import settle
+from localgov_pipeline.defs.local_authority.submission import Facts, SubmissionResource
+from localgov_pipeline.defs.storage import CSV, JSON, Storage
 from localgov_pipeline.lib.findings import FileRefusedError, refusal
+
+if TYPE_CHECKING:
+    from localgov_pipeline.lib import outputs
 
 MAX_RETRIES = 2
 # Every stage again: what passes between stages lives in the memory of one run.
@@ -21,38 +26,47 @@ _NOT_PROCESSED = (
 )
 
 
-def reject(storage: Storage, submission: SubmissionResource, refused: FileRefusedError) -> None:
-    """Take back what an earlier version of the upload left, then say why this one is refused."""
+def reject(
+    storage: Storage, submission: SubmissionResource, refused: FileRefusedError, facts: Facts | None = None
+) -> None:
+    """Say why the file is refused, and take back what an earlier version of the upload left.
+
+    The upload itself stays where it is until its date: nobody but the pipeline reads it, and it can be looked into.
+    """
     from localgov_pipeline.lib import outputs
 
     identity = submission.identity
-    remove_outputs(storage, submission, keep=None)
-    errors = outputs.findings_frame(refused.findings)
-    storage.put(storage.data_store, identity.result_key("errors.csv"), outputs.errors_csv(errors), "text/csv")
+    _remove_results(storage, submission)
+    errors = outputs.findings_csv(refused.findings)
+    storage.put(storage.data_store, identity.result_key("errors.csv"), errors, CSV)
     report = outputs.Report(
         identity,
         submission.version_id,
-        refused.table,
-        outputs.Rows(read=refused.rows_read),
-        len(refused.findings),
-        refused.findings,
-        None,
+        "rejected",
         datetime.now(UTC),
+        facts.sha256 if facts else None,
+        facts.uploaded_at if facts else None,
+        rows=outputs.Rows(read=refused.rows_read),
+        table=refused.table,
+        errors=outputs.errors_of_findings(refused.findings),
+        checks=facts.checks if facts else (),
     )
-    storage.put(storage.data_store, identity.report_key, outputs.report_json(report), "application/json")
+    finish(storage, report)
 
 
-def remove_outputs(storage: Storage, submission: SubmissionResource, keep: str | None) -> None:
-    """Remove what was shared and written of the submission, but for the table `keep`."""
-    from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
+def finish(storage: Storage, report: "outputs.Report") -> None:
+    """The report first: what is shared follows from it."""
+    from localgov_pipeline.lib import outputs
 
+    storage.put(storage.data_store, report.submission.report_key, outputs.report_json(report), JSON)
+    settle(storage, report.submission.dataset_year)
+
+
+def _remove_results(storage: Storage, submission: SubmissionResource) -> None:
+    """What a version before left, but for the report: the new one takes its place."""
     identity = submission.identity
-    try:
-        tables = [table for table in declared(identity.dataset, identity.year).tables if table != keep]
-    except UnknownDatasetError:
-        return
-    storage.remove(storage.shared, [identity.shared_key(table) for table in tables])
-    storage.remove(storage.data_store, [identity.result_key(f"{table}.csv") for table in tables])
+    listed = [entry.key for entry in storage.objects(storage.data_store, identity.result_key(""))]
+    storage.remove(storage.data_store, [key for key in listed if key != identity.report_key])
 
 
 def reject_as_not_processed(storage: Storage, submission: SubmissionResource) -> None:
@@ -68,7 +82,7 @@ def reject_after_last_attempt(context: dg.HookContext) -> None:
         reject_as_not_processed(context.resources.storage, context.resources.submission)
 
 
-@dg.op
+@dg.op(description="Tell the uploader of a submission that no run of it came to an end.")
 def report_as_not_processed(context: dg.OpExecutionContext, storage: Storage, submission: SubmissionResource) -> None:
     import json
 
@@ -81,7 +95,6 @@ def report_as_not_processed(context: dg.OpExecutionContext, storage: Storage, su
     reject_as_not_processed(storage, submission)
 
 
-@dg.job(tags=RETRIED)
+@dg.job(tags=RETRIED, description="Report submissions whose runs died without a word (no memory, no capacity).")
 def give_up() -> None:
-    """For runs that died without a word (no memory, no capacity): see `agenda`."""
     report_as_not_processed()

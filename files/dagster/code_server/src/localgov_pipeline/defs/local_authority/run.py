@@ -9,7 +9,8 @@ from localgov_pipeline.defs.local_authority.rejection import RETRIED, reject_aft
 
 process_submission = dg.define_asset_job(
     "process_submission",
-    selection=dg.AssetSelection.assets("parsed", "cleaned", "result", "shared", "report"),
+    selection=dg.AssetSelection.assets("uploaded", "parsed", "cleaned", "checked", "pseudonymised", "shared", "report"),
     hooks={reject_after_last_attempt},
     tags=RETRIED,
+    description="Take one upload through every stage, from the file to what is shared of it, and report.",
 )

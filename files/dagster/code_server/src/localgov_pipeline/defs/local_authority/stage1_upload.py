@@ -13,15 +13,13 @@ import dagster as dg
 
 from localgov_pipeline.defs.local_authority.rejection import give_up
 from localgov_pipeline.defs.local_authority.run import process_submission
-from localgov_pipeline.defs.local_authority.submission import run_config
+from localgov_pipeline.defs.local_authority.submission import ONE_AT_A_TIME, SUBMISSIONS, run_config
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib import submissions
 
 # Longer than a run may last (`max_runtime_seconds` of the instance) with all its attempts.
 PATIENCE_SECONDS = 2 * 60 * 60
 _REQUESTS_PER_TICK = 200
-
-upload = dg.AssetSpec("upload", description="A CSV file in the data store, under `uploads/`.", kinds={"s3", "csv"})
 
 
 def look(storage: Storage, cursor: str | None) -> dg.SensorResult:
@@ -38,7 +36,10 @@ def look(storage: Storage, cursor: str | None) -> dg.SensorResult:
 
 
 def requested(requests: list[dg.RunRequest], cursor: str | None = None) -> dg.SensorResult:
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+    """The runs, and the partitions that have to be there before them."""
+    partitions = sorted({str(request.partition_key) for request in requests if request.partition_key})
+    added = [SUBMISSIONS.build_add_request(partitions)] if partitions else None
+    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added, cursor=cursor)
 
 
 def _reports(storage: Storage) -> dict[str, datetime]:
@@ -59,10 +60,14 @@ def _requests(todo: submissions.Agenda, bucket: str) -> Iterator[dg.RunRequest]:
 
 
 def run_request(job: str, suffix: str, waiting: submissions.Upload, bucket: str) -> dg.RunRequest:
+    """The partition is a tag as well, or Dagster would look it up in its database, and the code server has none."""
+    path = waiting.submission.path
+    partition = {"dagster/partition": path} if job == process_submission.name else {}
     return dg.RunRequest(
         run_key=waiting.run_key(bucket) + suffix,
         job_name=job,
         run_config=run_config(waiting),
-        # The instance runs one at a time for each value: versions of one upload cannot overtake each other.
-        tags={"localgov/submission": waiting.submission.upload_key},
+        partition_key=path if partition else None,
+        # Versions of one upload cannot overtake each other.
+        tags={ONE_AT_A_TIME: path, **partition},
     )

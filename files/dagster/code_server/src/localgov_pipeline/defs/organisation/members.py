@@ -1,64 +1,71 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the local authorities share at this moment. One that has closed its bucket does not hold up the others.
+"""What the local authorities' buckets look like from outside. One that is closed does not hold up the others.
 
 An authority may share some datasets only. It refuses then to list its bucket as a whole, and lets each shared dataset
 be listed by its folder. So whether an authority is closed is a question for each dataset, and sensor and run have to
-answer it alike: otherwise a table would never look up to date.
+answer it alike: otherwise a group would never look up to date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from localgov_pipeline.defs.storage import BucketClosedError, Storage
-from localgov_pipeline.lib.regional import SharedFile, table_of_shared_key
+from localgov_pipeline.defs.storage import PARALLEL, BucketClosedError, BucketUnreachableError, Storage
+from localgov_pipeline.lib.manifests import ManifestName
+from localgov_pipeline.lib.regional import Look, group_of_manifest
+
+Manifests = dict[ManifestName, str]
+NOTHING, CLOSED, UNREACHABLE = Look("nothing"), Look("closed"), Look("unreachable")
 
 
-class DatasetShares(NamedTuple):
-    """`closed` maps a local authority to the reason why nothing of the dataset could be listed."""
+class Listing(NamedTuple):
+    """Of one local authority: its manifests with their entity tags, and the datasets that it refuses to list."""
 
-    files: list[SharedFile]
-    closed: dict[str, str]
+    manifests: Manifests
+    refused: frozenset[str] = frozenset()
+    is_reached: bool = True
+
+    def look(self, group: ManifestName) -> Look:
+        if not self.is_reached:
+            return UNREACHABLE
+        if group.dataset in self.refused:
+            return CLOSED
+        return Look("manifest", self.manifests[group]) if group in self.manifests else NOTHING
 
 
-class Shares(NamedTuple):
-    """`closed` maps a dataset to the local authorities that are closed for it."""
+def listings(storage: Storage, datasets: Collection[str]) -> dict[str, Listing]:
+    """Of all local authorities, many at a time."""
+    members = storage.members
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        found = pool.map(lambda bucket: _listing(storage, bucket, datasets), members.values())
+        return dict(zip(members, found, strict=True))
 
-    files: list[SharedFile]
-    closed: dict[str, list[str]]
+
+def _listing(storage: Storage, bucket: str, datasets: Collection[str]) -> Listing:
+    try:
+        return Listing(manifests_under(storage, bucket, ""))
+    except BucketUnreachableError:
+        return Listing({}, is_reached=False)
+    except BucketClosedError:
+        return _listing_by_dataset(storage, bucket, datasets)
 
 
-def all_shares(storage: Storage, datasets: Iterable[str]) -> Shares:
-    """Of all datasets. Where a bucket as a whole is refused, `datasets` and what others share is looked for there."""
-    files: list[SharedFile] = []
-    refused: dict[str, str] = {}
-    for local_authority, bucket in storage.members.items():
+def _listing_by_dataset(storage: Storage, bucket: str, datasets: Collection[str]) -> Listing:
+    manifests: Manifests = {}
+    refused = set()
+    for dataset in sorted(datasets):
         try:
-            files += _listed(storage, local_authority, bucket, "")
+            manifests |= manifests_under(storage, bucket, f"{dataset}/")
+        except BucketUnreachableError:
+            return Listing({}, is_reached=False)
         except BucketClosedError:
-            refused[local_authority] = bucket
-    tables = {table for file in files if (table := table_of_shared_key(file.key)) is not None}
-    closed: dict[str, list[str]] = {}
-    for dataset in sorted({*datasets, *(table.dataset for table in tables)}):
-        of_dataset = shares_of_dataset(storage, dataset, refused)
-        files += of_dataset.files
-        closed[dataset] = [*of_dataset.closed]
-    return Shares(files, closed)
+            refused.add(dataset)
+    return Listing(manifests, frozenset(refused))
 
 
-def shares_of_dataset(storage: Storage, dataset: str, members: Mapping[str, str]) -> DatasetShares:
-    """Of one dataset, by its folder: whoever may list a whole bucket may list that as well."""
-    files: list[SharedFile] = []
-    closed: dict[str, str] = {}
-    for local_authority, bucket in sorted(members.items()):
-        try:
-            files += _listed(storage, local_authority, bucket, f"{dataset}/")
-        except BucketClosedError as error:
-            closed[local_authority] = str(error)
-    return DatasetShares(files, closed)
-
-
-def _listed(storage: Storage, local_authority: str, bucket: str, prefix: str) -> list[SharedFile]:
-    """A list and no iterator: a bucket that closes between two pages shares nothing."""
-    return [SharedFile(local_authority, entry.key, entry.etag) for entry in storage.objects(bucket, prefix)]
+def manifests_under(storage: Storage, bucket: str, prefix: str) -> Manifests:
+    """Collected at once: a bucket that closes between two pages shares nothing."""
+    entries = [*storage.objects(bucket, prefix)]
+    return {group: entry.etag for entry in entries if (group := group_of_manifest(entry.key)) is not None}

@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The job that writes one regional table, and the configuration that names the table."""
+"""The job that brings one group of regional tables up to date, and the configuration that names it."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from localgov_pipeline.lib.regional import RegionalTable
+from localgov_pipeline.lib.manifests import ManifestName
 
 
-class WantedTable(dg.ConfigurableResource[None]):
+class WantedGroup(dg.ConfigurableResource[None]):
+    """`members` are the local authorities to look at again; the others stay as they are."""
+
     dataset: str
+    profile: str
     year: int
-    table: str
+    members: list[str]
 
     @property
-    def identity(self) -> RegionalTable:
-        return RegionalTable(self.dataset, self.year, self.table)
+    def group(self) -> ManifestName:
+        return ManifestName(self.dataset, self.profile, self.year)
 
 
-write_regional_table = dg.define_asset_job(
-    "write_regional_table",
-    selection=dg.AssetSelection.assets("regional_table"),
+gather_shares = dg.define_asset_job(
+    "gather_shares",
+    selection=dg.AssetSelection.assets("regional_parts", "regional_tables", "regional_summary", "regional_manifest"),
     tags={"dagster/retry_strategy": "ALL_STEPS"},
+    description="Take over what some local authorities share anew of one dataset, profile and year.",
 )

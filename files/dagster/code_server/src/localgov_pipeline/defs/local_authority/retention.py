@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is past its date goes, from every bucket, and it is on record what went."""
+
+# No postponed annotations here: Dagster must see the type of `context` itself.
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from localgov_pipeline.defs.local_authority import erasure
+from localgov_pipeline.defs.local_authority.rejection import RETRIED
+from localgov_pipeline.defs.local_authority.standing import settle
+from localgov_pipeline.defs.storage import JSON, Storage
+from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
+from localgov_pipeline.lib.manifests import in_utc
+from localgov_pipeline.lib.submissions import RETENTION_PREFIX, STAGES, DatasetYear
+
+
+@dg.op(description="Remove what is past the date that its dataset declares, and write down what was removed.")
+def remove_what_is_past_its_date(context: dg.OpExecutionContext, storage: Storage) -> None:
+    now = datetime.now(UTC)
+    removed = [_removed(storage, where, now) for where in erasure.dataset_years(storage)]
+    report = {"finished_at": in_utc(datetime.now(UTC)), "removed": [entry for entry in removed if entry["versions"]]}
+    key = f"{RETENTION_PREFIX}{now.date().isoformat()}.json"
+    storage.put(storage.data_store, key, json.dumps(report, indent=1).encode(), JSON)
+    context.log.info("Removed: %s. See %s.", json.dumps(report["removed"]), key)
+
+
+def _removed(storage: Storage, where: DatasetYear, now: datetime) -> dict[str, Any]:
+    """Of one dataset and year. Nothing has a date whose dataset is not declared."""
+    try:
+        days = declared(where.dataset, where.year).retention
+    except UnknownDatasetError:
+        return {**where._asdict(), "versions": {}}
+    # Manifests first: a submission that is past its date for sharing is not current any more.
+    reports = settle(storage, where).reports
+    past_results, past_shared = (
+        {name for name, report in reports.items() if report["uploaded_at"] < in_utc(now - timedelta(days=limit))}
+        for limit in (days.results, days.shared)
+    )
+    old_stages = _old_stages(storage, where, now, days.workspace)
+    versions = {
+        erasure.SHARED: erasure.erase_shared(storage, where, past_shared) if past_shared else 0,
+        erasure.UPLOADS: erasure.erase_uploads(storage, where, past_results) if past_results else 0,
+        erasure.RESULTS: erasure.erase_results(storage, where, past_results) if past_results else 0,
+        erasure.WORKSPACE: erasure.erase_stages(storage, where, old_stages.__contains__) if old_stages else 0,
+    }
+    gone = past_results & past_shared
+    if gone:
+        versions["reports"] = erasure.erase_reports(storage, where, gone)
+        settle(storage, where)
+    counts = {kind: count for kind, count in versions.items() if count}
+    return {**where._asdict(), "submissions": sorted(past_results | past_shared), "versions": counts}
+
+
+def _old_stages(storage: Storage, where: DatasetYear, now: datetime, days: int) -> set[str]:
+    limit = now - timedelta(days=days)
+    listed = (entry for stage in STAGES for entry in storage.objects(storage.workspace, f"{stage}/{where.path}/"))
+    return {entry.key for entry in listed if entry.last_modified < limit}
+
+
+@dg.job(tags=RETRIED, description="Remove from every bucket what is past the date that its dataset declares.")
+def retention() -> None:
+    remove_what_is_past_its_date()
+
+
+every_night = dg.ScheduleDefinition(
+    name="retention_every_night",
+    job=retention,
+    cron_schedule="30 2 * * *",
+    execution_timezone="Europe/London",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

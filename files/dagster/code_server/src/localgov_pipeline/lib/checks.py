@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks that a look at one cell cannot make: between rows, between tables, and with the year before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from typing import Literal, NamedTuple
+
+import polars as pl
+
+from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
+from localgov_pipeline.lib.declarations import Check, Dataset
+
+FINDING_SCHEMA = pl.Schema({**ERROR_SCHEMA, "table": pl.String()})
+# Of one check; the counts are of all.
+FINDINGS_LISTED = 10_000
+_NOT_ENDED = date(9999, 12, 31)
+_MARK = "mark"
+
+
+class CheckOutcome(NamedTuple):
+    """`findings` has FINDING_SCHEMA, the first FINDINGS_LISTED of them; `counts` has `findings`, the number of all."""
+
+    name: str
+    severity: Literal["error", "warning"]
+    passed: bool
+    findings: pl.DataFrame
+    counts: dict[str, int]
+
+
+class UnknownCheckError(ValueError):
+    pass
+
+
+class _Given(NamedTuple):
+    tables: Mapping[str, pl.LazyFrame]
+    errors: Mapping[str, pl.LazyFrame]
+    about: frozenset[str]
+    previous: Mapping[str, int]
+    dataset: Dataset
+
+
+def check(
+    tables: Mapping[str, pl.LazyFrame],
+    dataset: Dataset,
+    previous_year_rows: Mapping[str, int] | None,
+    thresholds: Mapping[str, float],
+    *,
+    about: Collection[str] | None = None,
+    errors: Mapping[str, pl.LazyFrame] | None = None,
+) -> list[CheckOutcome]:
+    """Each declared check for which there is what it compares; one that cannot be made has no outcome.
+
+    `tables`: cleaned, with `row`; those of the submission and, to compare with, others of the same dataset and year.
+    `about`: tables of the submission, the only ones of which something is said (all, if not given). `errors`: of the
+    cleaning, by table, without which codes are not checked. `thresholds` go before the declared ones.
+    """
+    if unknown := sorted(set(thresholds) - set(dataset.checks)):
+        raise UnknownCheckError(
+            f"Thresholds for {', '.join(unknown)}: no such checks of {dataset.name}. It has "
+            f"{', '.join(dataset.checks)}."
+        )
+    named = frozenset(tables if about is None else about)
+    given = _Given(tables, errors or {}, named, previous_year_rows or {}, dataset)
+    outcomes: list[CheckOutcome] = []
+    for name, declared in dataset.checks.items():
+        threshold = thresholds.get(name, declared.threshold)
+        outcomes += (
+            _of_rows(name, declared, threshold, given)
+            if declared.table
+            else _of_tables(name, declared, threshold, given)
+        )
+    return outcomes
+
+
+def _of_rows(name: str, declared: Check, threshold: float, given: _Given) -> Iterator[CheckOutcome]:
+    """A check that finds rows of one table."""
+    table = str(declared.table)
+    if table not in given.about or table not in given.tables or (declared.to and declared.to not in given.tables):
+        return
+    faulty, column, reason = _faulty(declared, given.tables)
+    checked, found = pl.collect_all([given.tables[table].select(pl.len()), faulty], engine="streaming")
+    rows = found[ROW].sort()
+    said = {"column": column, "rule": name, "reason": reason, "table": table}
+    findings = rows.head(FINDINGS_LISTED).to_frame().with_columns(**{key: pl.lit(value) for key, value in said.items()})
+    passed = len(rows) <= threshold * checked.item()
+    counts = {"rows": checked.item(), "findings": len(rows)}
+    yield CheckOutcome(name, declared.severity, passed, findings.cast(FINDING_SCHEMA), counts)
+
+
+def _faulty(declared: Check, tables: Mapping[str, pl.LazyFrame]) -> tuple[pl.LazyFrame, str, str]:
+    """The numbers of the rows at fault, the column to name, and what is said of them."""
+    rows, columns = tables[str(declared.table)], list(declared.columns)
+    named = ", ".join(columns)
+    if declared.check == "unique":
+        return _repeated(rows, columns), columns[0], f"The same {named} stands in an earlier row. Keep one of the rows."
+    if declared.check == "refers":
+        missing = rows.join(tables[str(declared.to)], on=columns, how="anti").select(ROW)
+        return (
+            missing,
+            columns[0],
+            f"There is no row with this {named} in the table {declared.to}. Add it, or mend {named}.",
+        )
+    start, end = str(declared.start), str(declared.end)
+    if declared.check == "order":
+        wrong = rows.filter(pl.col(end) < pl.col(start)).select(ROW)
+        return wrong, end, f"{end} is before {start}. Mend the one that is wrong."
+    reason = f"{start} is before {end} of an earlier row of the same {named}, or that one has no {end}. Mend the dates."
+    return _overlapping(rows, columns, start, end), start, reason
+
+
+def _suspects(rows: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
+    """Rows with a number in place of the columns: light to sort and group. Two keys may, if hardly ever, have the same
+    number, so that what is found by it has to be looked at by the columns."""
+    whole = rows.filter(pl.all_horizontal(pl.col(column).is_not_null() for column in columns))
+    return whole.with_columns(
+        pl.struct(columns).hash().alias(_MARK) if len(columns) > 1 else pl.col(columns[0]).hash().alias(_MARK)
+    )
+
+
+def _repeated(rows: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
+    marked = _suspects(rows, columns).select(ROW, *columns, _MARK)
+    twice = marked.group_by(_MARK).len().filter(pl.col("len") > 1)
+    suspect = marked.join(twice, on=_MARK, how="semi")
+    return suspect.filter(pl.col(ROW) > pl.col(ROW).min().over(columns)).select(ROW)
+
+
+def _overlapping(rows: pl.LazyFrame, columns: list[str], start: str, end: str) -> pl.LazyFrame:
+    """Whoever has an overlap has one between two that follow each other by their start; all of theirs are looked at."""
+    until = pl.col(end).fill_null(_NOT_ENDED)
+    marked = _suspects(rows.filter(pl.col(start).is_not_null()), columns)
+    ordered = marked.select(_MARK, start, until.alias(end), ROW).sort(_MARK, start, ROW)
+    same = pl.col(_MARK) == pl.col(_MARK).shift(1)
+    suspects = ordered.filter(same & (pl.col(end).shift(1) > pl.col(start))).select(_MARK).unique()
+    theirs = marked.join(suspects, on=_MARK, how="semi").select(ROW, *columns, start, until.alias(end)).sort(start, ROW)
+    latest_end = pl.col(end).cum_max().shift(1).over(columns)
+    return theirs.filter(latest_end > pl.col(start)).select(ROW)
+
+
+def _of_tables(name: str, declared: Check, threshold: float, given: _Given) -> Iterator[CheckOutcome]:
+    """A check of each table of the submission as a whole."""
+    looked_at = 0
+    found: list[tuple[None, str | None, str, str, str]] = []
+    for table in sorted(given.about & set(given.tables)):
+        compared = _compared(declared, threshold, table, given)
+        if compared is None:
+            continue
+        looked_at += 1
+        found += [(None, column, name, reason, table) for column, reason in compared]
+    if looked_at:
+        findings = pl.DataFrame(found, schema=FINDING_SCHEMA, orient="row")
+        yield CheckOutcome(name, declared.severity, not found, findings, {"tables": looked_at, "findings": len(found)})
+
+
+def _compared(declared: Check, threshold: float, table: str, given: _Given) -> list[tuple[str | None, str]] | None:
+    """Columns (or none) at fault and what is said of them; None where there is nothing to compare with."""
+    rows = given.tables[table]
+    if declared.check == "row_count_change":
+        before = given.previous.get(table)
+        return None if not before else _changed(rows, before, threshold)
+    if declared.check == "unknown_codes":
+        errors = given.errors.get(table)
+        return None if errors is None else _unknown(rows, errors, threshold, given.dataset.year)
+    needed = [name for name, column in given.dataset.tables[table].columns.items() if column.mandatory]
+    return _unfilled(rows, needed, threshold)
+
+
+def _count(rows: pl.LazyFrame) -> int:
+    return int(rows.select(pl.len()).collect(engine="streaming").item())
+
+
+def _changed(rows: pl.LazyFrame, before: int, threshold: float) -> list[tuple[str | None, str]]:
+    now = _count(rows)
+    if abs(now - before) <= threshold * before:
+        return []
+    reason = f"{now} rows, and {before} in the year before. Check that the file is whole and of the right year."
+    return [(None, reason)]
+
+
+def _unknown(rows: pl.LazyFrame, errors: pl.LazyFrame, threshold: float, year: int) -> list[tuple[str | None, str]]:
+    another = pl.col("rule") == "code_of_another_year"
+    of_codes = errors.filter((pl.col("rule") == "code") | another)
+    counted = of_codes.group_by("column").agg(pl.len(), another.sum().alias("another")).sort("column")
+    total = max(1, _count(rows))
+    found: list[tuple[str | None, str]] = []
+    for column, cells, of_another_year in counted.collect(engine="streaming").iter_rows():
+        if cells > threshold * total:
+            hint = " Check that the right year was chosen." if of_another_year else ""
+            reason = f"{cells} cells hold no code of {year}; {of_another_year} of them hold one of another year.{hint}"
+            found.append((column, reason))
+    return found
+
+
+def _unfilled(rows: pl.LazyFrame, needed: list[str], threshold: float) -> list[tuple[str | None, str]]:
+    counted = rows.select(pl.len().alias(ROW), pl.col(needed).null_count()).collect(engine="streaming")
+    total = counted[ROW].item()
+    return [
+        (name, f"{missing} of {total} rows have nothing here that can be used.")
+        for name in needed
+        if (missing := counted[name].item()) > threshold * total
+    ]

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks between rows, between tables and with the year before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pytest
+from localgov_pipeline.lib.checks import CheckOutcome, UnknownCheckError, check
+from localgov_pipeline.lib.cleaning import clean
+from localgov_pipeline.lib.declarations import Check, declared
+
+DATASET = declared("ssda903", 2026)
+
+
+class Tables:
+    """Cleaned tables, and their errors, from a few cells each."""
+
+    def __init__(self, **tables: list[dict[str, str]]) -> None:
+        self.rows: dict[str, pl.LazyFrame] = {}
+        self.errors: dict[str, pl.LazyFrame] = {}
+        for name, rows in tables.items():
+            columns = DATASET.tables[name].columns
+            cells = {column: [row.get(column) for row in rows] for column in columns}
+            given = pl.LazyFrame({"row": range(2, len(rows) + 2), **cells}, schema_overrides={"row": pl.UInt32})
+            outcome = clean(given.cast(dict.fromkeys(columns, pl.String)), DATASET.tables[name])
+            self.rows[name], self.errors[name] = outcome.rows, outcome.errors
+
+    def outcomes(
+        self,
+        previous: Mapping[str, int] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        about: list[str] | None = None,
+    ) -> dict[str, CheckOutcome]:
+        found = check(self.rows, DATASET, previous, thresholds or {}, about=about, errors=self.errors)
+        return {outcome.name: outcome for outcome in found}
+
+
+def child(number: int, **cells: str) -> dict[str, str]:
+    return {"CHILD": f"TEST{number}", **cells}
+
+
+def episode(number: int, start: str, end: str = "") -> dict[str, Any]:
+    return child(number, DECOM=start, DEC=end) if end else child(number, DECOM=start)
+
+
+def rows_of(outcome: CheckOutcome) -> list[int]:
+    return outcome.findings["row"].to_list()
+
+
+def test_a_child_that_is_in_the_header_twice_is_an_error_in_the_later_row() -> None:
+    outcome = Tables(header=[child(1), child(2), child(1), child(1)]).outcomes()["one_header_per_child"]
+    assert (outcome.severity, outcome.passed, rows_of(outcome)) == ("error", False, [4, 5])
+    assert outcome.findings.row(0, named=True) == {
+        "row": 4,
+        "column": "CHILD",
+        "rule": "one_header_per_child",
+        "reason": "The same CHILD stands in an earlier row. Keep one of the rows.",
+        "table": "header",
+    }
+
+
+def test_a_key_of_several_columns_is_the_same_only_when_all_of_them_are() -> None:
+    tables = Tables(oc2=[child(1, DOB="05/03/2012"), child(1, DOB="06/03/2012"), child(1, DOB="05/03/2012"), child(2)])
+    both = Check(check="unique", title="Once", severity="error", table="oc2", columns=("CHILD", "DOB"))
+    (outcome,) = check(tables.rows, DATASET.model_copy(update={"checks": {"both": both}}), None, {})
+    assert rows_of(outcome) == [4]
+
+
+def test_an_episode_without_a_header_is_found() -> None:
+    tables = Tables(header=[child(1)], episodes=[episode(1, "01/04/2025"), episode(2, "01/04/2025")])
+    outcome = tables.outcomes()["episodes_have_a_header"]
+    assert (outcome.passed, rows_of(outcome), outcome.counts) == (False, [3], {"rows": 2, "findings": 1})
+
+
+def test_a_check_that_cannot_be_made_has_no_outcome() -> None:
+    outcomes = Tables(episodes=[episode(1, "01/04/2025")]).outcomes()
+    assert "episodes_have_a_header" not in outcomes
+    assert "one_header_per_child" not in outcomes
+    assert "about_as_many_rows_as_last_year" not in outcomes
+
+
+def test_nothing_is_said_of_tables_that_others_have_uploaded() -> None:
+    tables = Tables(header=[child(1), child(1)], episodes=[episode(2, "01/04/2025")])
+    outcomes = tables.outcomes(about=["episodes"])
+    assert rows_of(outcomes["episodes_have_a_header"]) == [2]
+    assert "one_header_per_child" not in outcomes
+    assert set(pl.concat(outcome.findings for outcome in outcomes.values())["table"]) == {"episodes"}
+
+
+@pytest.mark.parametrize(
+    ("episodes", "rows"),
+    [
+        ([("01/04/2025", "01/06/2025"), ("01/06/2025", "")], []),
+        ([("01/04/2025", "02/06/2025"), ("01/06/2025", "")], [3]),
+        ([("01/04/2025", ""), ("01/06/2025", "")], [3]),
+        ([("01/06/2025", ""), ("01/04/2025", "02/06/2025")], [2]),
+        ([("01/04/2025", "31/12/2025"), ("01/05/2025", "01/06/2025"), ("01/07/2025", "01/08/2025")], [3, 4]),
+        ([("01/04/2025", "01/06/2025"), ("01/04/2025", "01/06/2025")], [3]),
+    ],
+    ids=["one after the other", "overlap", "never ended", "not in order", "within a long one", "twice the same"],
+)
+def test_episodes_that_overlap_are_found(episodes: list[tuple[str, str]], rows: list[int]) -> None:
+    other = [episode(9, "01/01/2025", "31/12/2025")]
+    outcome = Tables(episodes=[episode(1, *dates) for dates in episodes] + other).outcomes()["episodes_do_not_overlap"]
+    assert (rows_of(outcome), outcome.passed) == (rows, not rows)
+
+
+def test_dates_out_of_order_are_found_and_a_date_that_is_blank_is_none() -> None:
+    episodes = [
+        episode(1, "02/04/2025", "01/04/2025"),
+        episode(2, "02/04/2025", "02/04/2025"),
+        episode(3, "02/04/2025"),
+    ]
+    outcome = Tables(episodes=episodes).outcomes()["episodes_end_after_they_begin"]
+    assert rows_of(outcome) == [2]
+    assert outcome.findings["reason"].item() == "DEC is before DECOM. Mend the one that is wrong."
+
+
+@pytest.mark.parametrize(("before", "passed"), [(10, True), (14, True), (15, False), (7, False), (8, True)])
+def test_a_number_of_rows_that_differs_much_from_the_year_before_is_noted(before: int, passed: bool) -> None:
+    tables = Tables(header=[child(number) for number in range(10)])
+    outcome = tables.outcomes({"header": before})["about_as_many_rows_as_last_year"]
+    assert outcome.passed is passed
+    if not passed:
+        assert f"10 rows, and {before} in the year before" in outcome.findings["reason"].item()
+
+
+def test_an_authority_sets_its_own_thresholds() -> None:
+    tables = Tables(header=[child(number) for number in range(10)] + [child(1)])
+    strict, lenient = (
+        tables.outcomes({"header": 10}, {"about_as_many_rows_as_last_year": 0.05}),
+        tables.outcomes({"header": 10}, {"one_header_per_child": 0.1}),
+    )
+    assert not strict["about_as_many_rows_as_last_year"].passed
+    assert not strict["one_header_per_child"].passed
+    assert lenient["one_header_per_child"].passed
+    assert rows_of(lenient["one_header_per_child"]) == [12]
+
+
+def test_a_threshold_for_a_check_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UnknownCheckError, match="one_hedaer"):
+        Tables(header=[child(1)]).outcomes(thresholds={"one_hedaer": 1})
+
+
+def test_codes_of_another_year_are_counted_and_point_to_the_year() -> None:
+    outcome = Tables(header=[child(number, SEX="1" if number else "?") for number in range(10)]).outcomes()[
+        "codes_are_known"
+    ]
+    assert outcome.findings.select("row", "column").rows() == [(None, "SEX")]
+    assert outcome.findings["reason"].item() == (
+        "10 cells hold no code of 2026; 9 of them hold one of another year. Check that the right year was chosen."
+    )
+
+
+def test_needed_columns_that_are_hardly_filled_are_named() -> None:
+    outcome = Tables(header=[child(number, SEX="M") for number in range(20)]).outcomes()["needed_cells_are_filled"]
+    assert outcome.findings["column"].to_list() == ["DOB", "ETHNIC", "UPN"]
+    assert outcome.findings["reason"][0] == "20 of 20 rows have nothing here that can be used."
+
+
+def test_no_finding_repeats_a_value() -> None:
+    episodes = [episode(1, "02/04/2025", "01/04/2025"), episode(1, "01/04/2025")]
+    outcomes = Tables(header=[child(1), child(1)], episodes=episodes).outcomes({"header": 9})
+    said = str([outcome.findings.rows() for outcome in outcomes.values()])
+    assert "TEST1" not in said
+    assert "2025" not in said
