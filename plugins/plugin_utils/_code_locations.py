@@ -120,5 +120,6 @@ def _run(location: Service) -> Service:
             "DAGSTER_PG_PASSWORD": "database:password",
             **(location.get("secrets") or {}),
         },
-        "environment": dict(location.get("environment") or {}),
+        # It loads the instance's settings, where this stands; only the daemon goes by it.
+        "environment": {"RUNS_AT_ONCE": "5", **(location.get("environment") or {})},
     }
