@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -325,6 +326,18 @@ def test_a_census_is_read_from_xml_and_shared_in_the_same_way(authority: Authori
     (profile,) = {part["profile"] for part in report["shared"]}
     assert set(authority.current(f"cin/{profile}/2026/")) <= set(report["tables"])
     assert authority.current(f"cin/{profile}/2026/")
+
+
+def test_a_census_in_which_no_child_has_a_disability_is_accepted(authority: Authority) -> None:
+    census = (SAMPLES / "cin_census.xml").read_bytes()
+    authority.upload(re.sub(rb"<Disabilities>.*?</Disabilities>", b"", census), dataset="cin", form="xml")
+
+    authority.process_everything()
+
+    report = authority.report(dataset="cin")
+    assert report["state"] == "accepted", report["errors"]
+    assert report["tables"]["disabilities"]["rows"]["read"] == 0
+    assert report["tables"]["events"]["rows"]["shared"] > 0
 
 
 def test_a_dataset_without_rules_is_rejected(authority: Authority) -> None:

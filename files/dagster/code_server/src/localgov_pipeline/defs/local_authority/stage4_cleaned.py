@@ -52,10 +52,8 @@ def cleaned(
 
     try:
         with values_kept_out_of_logs():
-            counts = {
-                table: _cleaned(table, facts.read, storage, submission, scratch)
-                for table, facts in parsed.tables.items()
-            }
+            counts = {table: _cleaned(table, storage, submission, scratch) for table in parsed.tables}
+            _refuse_without_rows(parsed, counts, submission)
     except FileRefusedError as refused:
         context.log.info("Refused: %s", refused)
         reject(storage, submission, refused, parsed)
@@ -73,10 +71,23 @@ def cleaned(
     yield dg.AssetCheckResult(passed=adds_up)
 
 
-def _cleaned(table: str, read: int, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> Counts:
+def _refuse_without_rows(parsed: Facts, counts: dict[str, Counts], submission: SubmissionResource) -> None:
+    """A table without rows is a fault where rows were read of it, or where the file has no other: a census may well
+    have no child with a disability."""
+    from localgov_pipeline.lib.cleaning import refuse_without_rows
+    from localgov_pipeline.lib.declarations import declared
+
+    tables = declared(submission.dataset, submission.year).tables
+    nothing_read = not any(facts.read for facts in parsed.tables.values())
+    for table, facts in parsed.tables.items():
+        if facts.read or nothing_read:
+            refuse_without_rows(facts.read, counts[table].written, tables[table])
+
+
+def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> Counts:
     import polars as pl
 
-    from localgov_pipeline.lib.cleaning import ROW, clean, refuse_without_rows, sink
+    from localgov_pipeline.lib.cleaning import ROW, clean, sink
     from localgov_pipeline.lib.declarations import declared
 
     identity = submission.identity
@@ -94,7 +105,6 @@ def _cleaned(table: str, read: int, storage: Storage, submission: SubmissionReso
             ]
         )
     )
-    refuse_without_rows(read, written, rules)
     storage.put_file(storage.workspace, identity.stage_key("cleaned", table), rows, PARQUET)
     storage.put_file(storage.workspace, identity.stage_key("cleaned", f"{table}.errors"), errors, PARQUET)
     return Counts(written, left_out, listed)
