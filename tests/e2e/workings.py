@@ -11,7 +11,7 @@ import psycopg2
 
 from sandbox.emulator import used_permissions
 from sandbox.journey.organisation import PREFIX
-from sandbox.journey.person import Submission
+from sandbox.journey.person import Submission, wait_for
 from sandbox.processes import ProcessIdentity, is_alive
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
@@ -49,14 +49,21 @@ class Workings:
         ]
 
     def times(self, submission: Submission) -> tuple[float, float, float]:
-        """When the submission's run was asked for, when it started and when it ended, in POSIX time."""
-        ((created, started, finished),) = self.query(
-            "SELECT extract(epoch FROM runs.create_timestamp)::text, start_time::text, end_time::text "
-            "FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
-            "localgov/submission",
-            submission.path,
-        )
-        return float(created), float(started), float(finished)
+        """When the submission's run was asked for, when it started and when it ended, in POSIX time.
+
+        The report comes a moment before the end of its run.
+        """
+
+        def moments() -> tuple[float, float, float] | None:
+            ((created, started, finished),) = self.query(
+                "SELECT extract(epoch FROM runs.create_timestamp)::text, start_time::text, end_time::text "
+                "FROM runs JOIN run_tags USING (run_id) WHERE key = %s AND value = %s",
+                "localgov/submission",
+                submission.path,
+            )
+            return (float(created), float(started), float(finished)) if finished else None
+
+        return wait_for(moments, f"the end of the run of {submission.path}", 60)
 
     def query(self, statement: str, *values: str) -> list[tuple[str, ...]]:
         """The rows that a statement finds in Dagster's own database."""

@@ -21,7 +21,6 @@ PARQUET, CSV, JSON = "application/vnd.apache.parquet", "text/csv", "application/
 # Requests at once, where many buckets are asked. As many connections are kept.
 PARALLEL = 16
 _CHUNK_BYTES = 1 << 20
-_OBJECTS_PER_DELETION = 1000
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CLOSED = {
@@ -175,18 +174,16 @@ class Storage(dg.ConfigurableResource[None]):
 
     def erase(self, bucket: str, prefix: str, is_meant: Callable[[str], bool] = lambda _: True) -> int:
         """Remove all versions, and marks of deletion, of the keys under a prefix that are meant; how many."""
-        found = [
-            {"Key": entry["Key"], "VersionId": entry["VersionId"]}
-            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-            for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            if is_meant(entry["Key"])
-        ]
-        for first in range(0, len(found), _OBJECTS_PER_DELETION):
-            some = found[first : first + _OBJECTS_PER_DELETION]
-            answer = self.client.delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
-            if refused := answer.get("Errors"):
-                code = refused[0].get("Code")
-                raise PermissionError(f"s3://{bucket}/{prefix}: {len(refused)} versions could not be removed ({code}).")
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+        with _named_refusals(bucket):
+            found = [
+                (entry["Key"], entry["VersionId"])
+                for page in pages
+                for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+                if is_meant(entry["Key"])
+            ]
+            for key, version in found:
+                self.client.delete_object(Bucket=bucket, Key=key, VersionId=version)
         return len(found)
 
     def objects(self, bucket: str, prefix: str) -> Iterator[Listed]:
