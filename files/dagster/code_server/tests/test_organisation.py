@@ -275,6 +275,13 @@ def test_what_was_published_stays_where_that_was_agreed(hub: Organisation, monke
     assert "kept by agreement" in reasons["alphaton"]
     assert "kept" not in reasons["betaford"]
 
+    monkeypatch.delenv("MEMBER_AGREEMENTS")
+    hub.definitions = organisation.definitions()
+    hub.settle()
+
+    assert not hub.rows()
+    assert not hub.tick()
+
 
 def test_an_authority_that_has_left_the_inventory_leaves_the_tables(
     hub: Organisation, monkeypatch: pytest.MonkeyPatch

@@ -124,27 +124,29 @@ class Look(NamedTuple):
     etag: str | None = None
 
 
-def changed_members(state: State, looks: Mapping[str, Look], now: datetime) -> list[str]:
+def changed_members(state: State, looks: Mapping[str, Look], now: datetime, agreements: Mapping[str, str]) -> list[str]:
     """Local authorities of which something else is to be taken over than what the state says.
 
-    One that is no longer in the inventory counts as closed. One that cannot be reached stays as it is.
+    One that is no longer in the inventory counts as closed. What a closed one left by agreement goes when the agreement
+    ends. One that cannot be reached stays as it is.
     """
     is_due = state.retry_at is not None and state.retry_at <= in_utc(now)
     gone = {name: Look("closed") for name in state.members if name not in looks}
     return sorted(
         name
         for name, look in {**looks, **gone}.items()
-        if _differs(state.members.get(name), look) or (is_due and _is_to_be_retried(state.members.get(name)))
+        if _differs(state.members.get(name), look, kept=keeps_published(agreements, name))
+        or (is_due and _is_to_be_retried(state.members.get(name)))
     )
 
 
-def _differs(member: Member | None, look: Look) -> bool:
+def _differs(member: Member | None, look: Look, *, kept: bool) -> bool:
     if look.kind == "unreachable":
         return False
     if member is None:
         return look.kind != "nothing"
     if look.kind == "closed":
-        return member.is_open
+        return member.is_open or (bool(member.parts) and not kept)
     # What is refused when it is read looks open to whoever lists it: it is tried again in its own time.
     return member.etag != look.etag
 

@@ -3,7 +3,7 @@
 
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -35,17 +35,21 @@ def changed_shares(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     found = listings(storage, {*declared_datasets(), *(group.dataset for group in states)})
     for name in (name for name, listing in found.items() if not listing.is_reached):
         context.log.warning("%s cannot be reached: what was taken over of it stays.", name)
-    return dg.SensorResult(run_requests=[*_requests(states, found, datetime.now(UTC))])
+    requests = _requests(states, found, datetime.now(UTC), storage.agreements)
+    return dg.SensorResult(run_requests=[*requests])
 
 
 def _requests(
-    states: dict[ManifestName, regional.State], found: dict[str, Listing], now: datetime
+    states: dict[ManifestName, regional.State],
+    found: dict[str, Listing],
+    now: datetime,
+    agreements: Mapping[str, str],
 ) -> Iterator[dg.RunRequest]:
     groups = {*states, *(group for listing in found.values() for group in listing.manifests)}
     for group in sorted(groups):
         state = states.get(group, regional.EMPTY)
         looks = {name: listing.look(group) for name, listing in found.items()}
-        changed = regional.changed_members(state, looks, now)
+        changed = regional.changed_members(state, looks, now, agreements)
         if changed:
             mark = regional.digest_of(looks, changed)
             yield dg.RunRequest(
