@@ -81,6 +81,15 @@ def test_several_tasks_to_which_nobody_signs_in_or_one_alone_are_taken(refused: 
     assert refused[2:] == ["", ""]
 
 
+def test_a_count_may_be_written_as_a_text(tmp_path: Path) -> None:
+    counts = ["2", "{{ 1 + 1 }}", "1", ""]
+    plays = [play({"portal": {"signs_in": True, "desired_count": count}}, "none") for count in counts]
+    two, calculated, one, none = said(plays, tmp_path)
+    assert two.startswith("localhost declares several tasks of portal")
+    assert calculated == two
+    assert (one, none) == ("", "")
+
+
 def test_roles_of_two_states_that_no_request_takes_are_refused_before_they_are_deployed(tmp_path: Path) -> None:
     refusal = task("roles", "Refuse more roles than a request takes")
     sizes = [{"__la_services_roles_of_both": "x" * size} for size in (51200, 51201)]
