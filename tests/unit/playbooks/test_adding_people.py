@@ -91,3 +91,17 @@ def test_no_workflow_is_deployed_for_a_pool_that_is_not_there(tmp_path: Path, ou
 
 def test_a_rehearsal_foresees_a_pool(tmp_path: Path) -> None:
     assert json.loads(decided(tmp_path, None, "--check"))["SignInUserPoolId"] == "eu-west-2_predicted"
+
+
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [("kings", "was not handed over: line 1"), ("viewers", "Cannot hand a file over")],  # to an AWS that is not there
+)
+def test_a_file_with_a_role_that_is_no_group_of_the_sign_in_does_not_leave(
+    tmp_path: Path, role: str, said: str
+) -> None:
+    users = tmp_path / "users.jsonl"
+    users.write_text(json.dumps({"name": "Ada", "emailAddress": "ada@camden.example", "role": role}) + "\n")
+    given = {"operative": "alice", "users_file": str(users)}
+    done = run(PLAYBOOKS / "add_users.yml", tmp_path, "-l", "camden", "-e", json.dumps(given))
+    assert said in told(done)
