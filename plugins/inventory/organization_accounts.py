@@ -223,9 +223,11 @@ class InventoryModule(AWSInventoryBase):  # type: ignore[misc]  # amazon.aws has
     # --- What Ansible is told ---
 
     def _populate(self, found: _Found) -> None:
-        units = list({unit["id"]: unit for unit in found["units"]}.values())
+        # What was kept may be from before something was left out.
+        exclude = self.get_option("exclude")
+        units = list({unit["id"]: unit for unit in tree.units_without(found["units"], exclude)}.values())
         groups = self._add_groups(units) if self.get_option("unit_groups") else {}
-        accounts = {account["id"]: account for account in found["accounts"]}.values()
+        accounts = {account["id"]: account for account in tree.accounts_without(found["accounts"], exclude)}.values()
         for name, account in tree.hosts_of(accounts, self.get_option("states"), self.get_option("hostnames")):
             self.inventory.add_host(name, group=groups.get(account["unit"]["id"], "all"))
             self._set_variables(name, account)

@@ -61,6 +61,22 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", plain)
 
 
+def units_without(units: Iterable[Unit], exclude: Collection[str]) -> list[Unit]:
+    """The units that are not in `exclude`, nor within one that is."""
+    return [unit for unit in units if not _is_within(unit, exclude)]
+
+
+def accounts_without(accounts: Iterable[Account], exclude: Collection[str]) -> list[Account]:
+    """The accounts that are not in `exclude`, nor within a unit that is."""
+    return [
+        account for account in accounts if account["id"] not in exclude and not _is_within(account["unit"], exclude)
+    ]
+
+
+def _is_within(unit: Unit, exclude: Collection[str]) -> bool:
+    return not {unit["id"], *unit["path"].split("/")}.isdisjoint(exclude)
+
+
 def hosts_of(accounts: Iterable[Account], states: Collection[str], names_from: Iterable[str]) -> list[Host]:
     """The accounts in one of `states`, in the order of their host names.
 

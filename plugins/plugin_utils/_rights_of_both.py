@@ -57,7 +57,7 @@ def rights_of_both(before: str | Template | None, after: str) -> str:
         "Resources": {**merged, **gone},
     }
     # Flow style is the shortest. With this line it is no JSON, of which AWS's client makes something else than text.
-    return f"# What two states allow, while one follows the other.\n{json.dumps(both)}\n"
+    return f"# What two states allow, while one follows the other.\n{json.dumps(both, separators=(',', ':'))}\n"
 
 
 def _parsed(template: str | Template) -> Template:
@@ -92,7 +92,7 @@ def _remainder(statement: Statement, allowed: list[Statement]) -> Statement | No
         return None
     actions, resources = _listed(statement["Action"]), _listed(statement["Resource"])
     for other in allowed:
-        if _terms(other) != _terms(statement):
+        if not _as_wide(_terms(other), _terms(statement)):
             continue
         others_actions, others_resources = _listed(other["Action"]), _listed(other["Resource"])
         if all(action in others_actions for action in actions):
@@ -105,6 +105,23 @@ def _remainder(statement: Statement, allowed: list[Statement]) -> Statement | No
 def _terms(statement: Statement) -> dict[str, Any]:
     """On which terms it allows anything: its effect and conditions."""
     return {name: value for name, value in statement.items() if name not in ("Sid", "Action", "Resource")}
+
+
+def _as_wide(wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
+    """Whether the first terms are met wherever the others are: the same ones, or with more values to choose from."""
+    conditions, narrower = wide.get("Condition", {}), narrow.get("Condition", {})
+    if {**wide, "Condition": {}} != {**narrow, "Condition": {}} or conditions.keys() != narrower.keys():
+        return False
+    return all(_has_more_to_choose_from(name, conditions[name], narrower[name]) for name in conditions)
+
+
+def _has_more_to_choose_from(operator: str, wide: dict[str, Any], narrow: dict[str, Any]) -> bool:
+    if wide == narrow:
+        return True
+    # StringNotEquals and the like are met by less, the more values they have.
+    if "Not" in operator or wide.keys() != narrow.keys():
+        return False
+    return all(value in _listed(wide[key]) for key in wide for value in _listed(narrow[key]))
 
 
 def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - one text, one function or a list of them

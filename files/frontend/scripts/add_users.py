@@ -7,7 +7,8 @@ knows who calls), and a file of one JSON object per line with ``name``, ``emailA
 
 The role is a group of the pool. Somebody gets an invitation by mail, with a temporary password that AWS makes; where
 the line has a password that one is temporary instead, and no mail is sent. Either way the first sign-in asks for a new
-one. Who is there already stays as they are; only somebody whom an earlier run left in no group is given theirs.
+one. Who is there already stays as they are; only somebody whom an earlier run left in no group is invited again and
+given theirs. Where the line of such a person has a password, it fails: whose password they have is not known.
 
 What became of each line goes to the path in RESULTS_PATH, or else to the output. Nothing that is printed or written has
 anything of a line but its number.
@@ -43,6 +44,10 @@ _REASONS = {
     "ResourceNotFoundException": "there is no such group, or no such user pool",
     "TooManyRequestsException": "the user pool was asked too often; hand the file over again",
 }
+_NOT_SET = (
+    "an earlier run left them in no group, and the password of this line was not set; hand it over without a password, "
+    "which sends an invitation, or delete them in the user pool first"
+)
 # What would become of every other line too.
 _OF_ALL_LINES = (
     "AccessDeniedException",
@@ -124,15 +129,17 @@ class Pool:
         return not self._cognito.admin_list_groups_for_user(**user)["Groups"]
 
     def _finish(self, person: Person) -> None:
+        """What a run left undone. The group comes last, as it is what tells the finished from the others."""
+        if person.password is not None:
+            raise LineError(_NOT_SET)
+        # The first may not have been sent; of two, the later one's password counts.
+        self._cognito.admin_create_user(
+            UserPoolId=self._id,
+            Username=person.email,
+            MessageAction="RESEND",
+            DesiredDeliveryMediums=["EMAIL"],
+        )
         self._group(person)
-        if person.password is None:
-            # The first may not have been sent; of two, the later one's password counts.
-            self._cognito.admin_create_user(
-                UserPoolId=self._id,
-                Username=person.email,
-                MessageAction="RESEND",
-                DesiredDeliveryMediums=["EMAIL"],
-            )
 
     def _group(self, person: Person) -> None:
         self._cognito.admin_add_user_to_group(UserPoolId=self._id, Username=person.email, GroupName=person.group)

@@ -155,6 +155,32 @@ def test_who_was_left_in_no_group_is_finished_by_the_next_run(pool: Pool) -> Non
     assert len(pool.mails("ada@camden.example")) == 2  # the first may have been lost
 
 
+def test_whose_invitation_is_not_sure_to_have_been_sent_is_in_no_group_and_is_tried_again(pool: Pool) -> None:
+    pool.permit("AdminCreateUser")
+    pool.add(person("ada"))
+    pool.permit(*[right for right in RIGHTS if right != "AdminAddUserToGroup"])
+    assert pool.add(person("ada"))[1][0]["result"] == "failed"
+    assert len(pool.mails("ada@camden.example")) == 2  # before the group, with which she would be finished
+    pool.permit(*RIGHTS)
+    assert pool.add(person("ada"))[1] == [{"line": 1, "result": "exists"}]
+    assert (pool.groups("ada@camden.example"), len(pool.mails("ada@camden.example"))) == (["uploaders"], 3)
+
+
+def test_whose_password_cannot_be_set_any_more_is_told_of_until_somebody_sees_to_it(pool: Pool) -> None:
+    pool.permit("AdminCreateUser")
+    pool.add(person("ada", password=PASSWORD))
+    pool.permit(*RIGHTS)
+    for grace in ("created", "exists"):
+        code, results, printed = pool.add(person("ada", password=PASSWORD), person("grace"))
+        assert (code, printed, results[1]["result"]) == (1, "", grace)
+        assert results[0]["result"] == "failed"
+        assert "the password of this line was not set" in results[0]["reason"]
+        assert "hand it over without a password" in results[0]["reason"]
+    assert pool.groups("ada@camden.example") == []
+    assert pool.add(person("ada"))[1] == [{"line": 1, "result": "exists"}]
+    assert (pool.groups("ada@camden.example"), len(pool.mails("ada@camden.example"))) == (["uploaders"], 1)
+
+
 def test_who_has_signed_in_and_was_taken_out_of_all_groups_stays_out(pool: Pool) -> None:
     pool.add(person("ada"))
     given = {"UserPoolId": pool.identifier, "Username": "ada@camden.example"}

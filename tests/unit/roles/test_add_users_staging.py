@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+
 """Receipts, and what the workflow's functions do to files. Their calls of AWS are shown by tests/integration/users."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.localgov.platform.plugins.modules import efs_staging
@@ -123,6 +130,95 @@ def test_what_a_link_points_to_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "one" / "file").symlink_to(tmp_path / "elsewhere")
     stage._destroy(tmp_path / "one")
     assert (tmp_path / "elsewhere").read_text() == "kept"
+
+
+def test_a_copy_that_cannot_be_overwritten_goes_all_the_same_and_is_told_of(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "later").write_bytes(b"password")
+    shutil.copy(shutil.which("sleep") or "", folder / "busy")
+    with (folder / "later").open("rb") as still_open, subprocess.Popen([folder / "busy", "60"]) as running:
+        try:  # a program that runs cannot be written to
+            with pytest.raises(OSError, match="busy"):
+                stage._destroy(folder)
+        finally:
+            running.terminate()
+        assert set(still_open.read()) == {0}
+    assert not folder.exists()
+
+
+class _Uploads(BaseHTTPRequestHandler):
+    """A bucket of two old uploads, of which the first cannot be removed."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        version = (
+            "<Version><Key>uploads/alice/{0}</Key><VersionId>v</VersionId><Size>1</Size>"
+            "<LastModified>2020-01-01T00:00:00.000Z</LastModified></Version>"
+        )
+        versions = "".join(version.format(name) for name in ("held", "old"))
+        self._answer(200, f"<ListVersionsResult><IsTruncated>false</IsTruncated>{versions}</ListVersionsResult>")
+
+    def do_DELETE(self) -> None:
+        self._answer(403 if "/held?" in self.path else 204)
+
+    def do_HEAD(self) -> None:
+        self._answer(404)
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(200)
+
+    def _answer(self, status: int, body: str = "") -> None:
+        self.asked.append(f"{self.command} {self.path.partition('?')[0]} {status}")
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What was asked of a bucket that is there."""
+    _Uploads.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Uploads) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "made-up-id",
+            "AWS_SECRET_ACCESS_KEY": "made-up-secret",
+            "AWS_REGION": "eu-west-2",
+            "UPLOADS": "uploads",
+            "RECEIPTS": "receipts",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield _Uploads.asked
+        server.shutdown()
+
+
+def test_what_cannot_be_swept_away_stops_the_sweep_of_nothing_else(
+    tmp_path: Path, s3: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGING", str(tmp_path))
+    monkeypatch.setenv("EXECUTION_SECONDS", "60")
+    for area in ("files", "results"):
+        (tmp_path / area / "b-folder").mkdir(parents=True)
+    (tmp_path / "files" / "a-stray").write_text("no folder, which cannot be removed as one")
+    for left in tmp_path.glob("*/*"):
+        os.utime(left, (0, 0))
+    with pytest.raises(Unavailable, match="2 of the removals failed, the first of them as the file system answers"):
+        stage.handler({"action": "sweep"}, None)
+    assert [left.name for left in tmp_path.glob("*/*")] == ["a-stray"]
+    assert [line for line in s3 if line.startswith(("DELETE", "PUT"))] == [
+        "DELETE /uploads/uploads/alice/held 403",
+        "DELETE /uploads/uploads/alice/old 204",
+        "PUT /receipts/receipts/alice/old.json 200",
+    ]
 
 
 def _answer(code: str, status: int) -> ClientError:

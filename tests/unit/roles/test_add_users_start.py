@@ -40,14 +40,14 @@ class Ran:
 class Container:
     folder: Path
 
-    def write(self, script: str, *names: str, name: str = "script.py") -> None:
+    def write(self, script: str, *names: str, name: str = "script.py", **more: Any) -> None:
         (self.folder / name).write_text(script)
         for area in ("files", "results"):
             (self.folder / area / "one").mkdir(parents=True, exist_ok=True)
-        users = [json.dumps({"name": one, "password": PASSWORD}) for one in names]
+        users = [json.dumps({"name": one, "password": PASSWORD, **more}) for one in names]
         (self.folder / "files" / "one" / "file").write_text("\n".join(users) + "\n")
 
-    def environment(self, **settings: Any) -> dict[str, str]:
+    def environment(self, *, environment: dict[str, str] | None = None, **settings: Any) -> dict[str, str]:
         defaults = {
             "command": ["script.py", "{ENDPOINT}", "{TOKEN}", "{file}"],
             "run": "once_per_line",
@@ -63,6 +63,7 @@ class Container:
             "TASK_RESULTS": str(self.folder / "results"),
             "ENDPOINT": "https://api",
             "TOKEN": TOKEN,
+            **(environment or {}),
         }
 
     def start(self, **settings: Any) -> subprocess.Popen[str]:
@@ -103,6 +104,41 @@ def test_users_who_exist_already_are_no_failure(container: Container) -> None:
     ran = container.run()
     assert ran.code == 0
     assert {result["result"] for result in ran.results} == {"exists"}
+
+
+CONFLICT = r"(?i)already exists|\b409\b"
+ANSWERED = """
+import json, sys
+for line in open(sys.argv[3]):
+    user = json.loads(line)
+    raise ValueError(f"{user} {user['name']} HTTP %s for {json.dumps(user)}")
+"""
+
+
+@pytest.mark.parametrize(
+    "more", [{"supplierId": 409}, {"supplierId": "409"}, {"password": "pass 409!"}, {"password": "é\\409"}]
+)
+def test_a_number_of_the_line_itself_is_no_status(container: Container, more: dict[str, Any]) -> None:
+    container.write(ANSWERED % 500, "ada", **more)
+    assert container.run(exists=CONFLICT).results == [
+        {"line": 1, "result": "failed", "reason": "the script ended with exit code 1 (ValueError, 500)"}
+    ]
+    container.write(ANSWERED % 409, "ada", **{**more, "supplierId": 7})
+    assert container.run(exists=CONFLICT).results == [{"line": 1, "result": "exists"}]
+
+
+def test_a_token_that_looks_like_a_status_is_none(container: Container) -> None:
+    container.write("import sys\nraise ValueError(f'HTTP 500 for {sys.argv[2]}')", "ada")
+    assert container.run(exists=CONFLICT, environment={"TOKEN": "token 409"}).results[0]["result"] == "failed"
+
+
+@pytest.mark.parametrize("run", ["once", "once_per_line"])
+def test_no_piece_of_a_password_is_told_as_a_status(container: Container, run: str) -> None:
+    script = "import json, sys\nraise ValueError(json.loads(open(sys.argv[3]).readline())['password'].split('-')[1])"
+    container.write(script, "ada", password="secret-477-word")
+    ran = container.run(run=run)
+    assert "exit code 1 (ValueError)" in ran.output
+    assert "477" not in ran.output + json.dumps(ran.results)
 
 
 def test_what_a_script_prints_is_kept_from_the_log_and_the_results(container: Container) -> None:

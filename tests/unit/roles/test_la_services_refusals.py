@@ -15,19 +15,27 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "la_services"
-REFUSAL = "Refuse services that could not go on with each other's uploads"
 SIGNED_IN_TO: dict[str, Any] = {"portal": {"tier": "frontend", "signs_in": True, "desired_count": 2}}
 NOBODY_SIGNS_IN: dict[str, Any] = {"frontend": {"tier": "frontend", "desired_count": 2}}
 
 
 def play(services: dict[str, Any], sign_in: str) -> dict[str, Any]:
-    tasks = yaml.safe_load((ROLE / "tasks" / "present.yml").read_text())
-    (refusal,) = [task for task in tasks if task["name"] == REFUSAL]
+    declared = {"la_services_services": services, "la_services_sign_in": sign_in}
+    return play_of(task("present", "Refuse services that could not go on with each other's uploads"), declared)
+
+
+def task(file: str, name: str) -> dict[str, Any]:
+    tasks = yaml.safe_load((ROLE / "tasks" / f"{file}.yml").read_text())
+    (found,) = [one for one in tasks if one["name"] == name]
+    return dict(found)
+
+
+def play_of(refusal: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
     return {
         "hosts": "localhost",
         "gather_facts": False,
         "vars_files": [str(ROLE / "vars" / "main.yml")],
-        "vars": {"la_services_services": services, "la_services_sign_in": sign_in},
+        "vars": variables,
         "tasks": [{**refusal, "ignore_errors": True}],
     }
 
@@ -35,10 +43,14 @@ def play(services: dict[str, Any], sign_in: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What is said of each declaration; nothing where it is taken."""
-    folder = tmp_path_factory.mktemp("refusals")
     alone = {"portal": {**SIGNED_IN_TO["portal"], "desired_count": 1}, "run": {"signs_in": True}}
     declarations = [(SIGNED_IN_TO, "none"), (SIGNED_IN_TO, "cognito"), (NOBODY_SIGNS_IN, "none"), (alone, "none")]
-    (folder / "playbook.yml").write_text(yaml.safe_dump([play(*declaration) for declaration in declarations]))
+    return said([play(*declaration) for declaration in declarations], tmp_path_factory.mktemp("refusals"))
+
+
+def said(plays: list[dict[str, Any]], folder: Path) -> list[str]:
+    """What each play's only task said where it failed."""
+    (folder / "playbook.yml").write_text(yaml.safe_dump(plays))
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "playbook.yml"],
         cwd=folder,
@@ -67,3 +79,21 @@ def test_several_tasks_to_which_people_sign_in_need_the_key_that_comes_with_the_
 
 def test_several_tasks_to_which_nobody_signs_in_or_one_alone_are_taken(refused: list[str]) -> None:
     assert refused[2:] == ["", ""]
+
+
+def test_a_count_may_be_written_as_a_text(tmp_path: Path) -> None:
+    counts = ["2", "{{ 1 + 1 }}", "1", ""]
+    plays = [play({"portal": {"signs_in": True, "desired_count": count}}, "none") for count in counts]
+    two, calculated, one, none = said(plays, tmp_path)
+    assert two.startswith("localhost declares several tasks of portal")
+    assert calculated == two
+    assert (one, none) == ("", "")
+
+
+def test_roles_of_two_states_that_no_request_takes_are_refused_before_they_are_deployed(tmp_path: Path) -> None:
+    refusal = task("roles", "Refuse more roles than a request takes")
+    sizes = [{"__la_services_roles_of_both": "x" * size} for size in (51200, 51201)]
+    fits, does_not = said([play_of(refusal, size) for size in sizes], tmp_path)
+    assert fits == ""
+    assert "makes a template of 51201 bytes, and a request takes 51200" in does_not
+    assert "Change fewer services at once" in does_not

@@ -20,8 +20,10 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
+from urllib.parse import quote, quote_plus
 
 Settings = dict[str, Any]
 Result = dict[str, Any]
@@ -30,6 +32,7 @@ SETTINGS = "TASK_SETTINGS"
 RESULTS_PATH = "RESULTS_PATH"  # where a script that handles the whole file may write its results
 _KEPT = 65536  # bytes of output that are looked at for the kind of a failure
 _SHORTEST_SECRET = 4
+_LEFT_OUT = "_"  # a letter for a regular expression, so that nothing beside it becomes a word
 _TIME_OVER, _BAD_COMMAND = 124, 64
 _EXCEPTION = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Timeout|Refused|Exit))\b", re.MULTILINE)
 _STATUS = re.compile(r"\b([45]\d\d)\b")
@@ -71,7 +74,7 @@ def over_lines(settings: Settings, file: Path, out: TextIO, counts: dict[str, in
                 code, output = script(settings, f"/proc/{os.getpid()}/fd/{descriptor}", deadline)
             finally:
                 os.close(descriptor)
-            record(settings, out, counts, {"line": number, **outcome(settings, code, output)})
+            record(settings, out, counts, {"line": number, **outcome(settings, code, output, values_of(line))})
     return 0
 
 
@@ -81,7 +84,7 @@ def over_file(settings: Settings, file: Path, out: TextIO, counts: dict[str, int
     os.environ[RESULTS_PATH] = f"/proc/{os.getpid()}/fd/{told}"
     code, output = script(settings, str(file), deadline)
     contents: dict[int, bytes] = {}
-    if os.fstat(told).st_size:
+    if code != 0 or os.fstat(told).st_size:
         with file.open("rb") as lines:
             contents = dict(enumerate(lines, start=1))
     with os.fdopen(told, "r", encoding="utf-8", errors="replace") as results:
@@ -91,7 +94,8 @@ def over_file(settings: Settings, file: Path, out: TextIO, counts: dict[str, int
             if result is not None:
                 record(settings, out, counts, result)
     if code != 0 and settings["log_output"] != "nothing":
-        say({"error": failure(code, output)})
+        values = [value for content in contents.values() for value in values_of(content)]
+        say({"error": failure(code, output, values)})
     return code
 
 
@@ -177,20 +181,50 @@ def ended(child: int, deadline: float) -> int:
     return _TIME_OVER
 
 
-def outcome(settings: Settings, code: int, output: str) -> Result:
+def outcome(settings: Settings, code: int, output: str, values: list[str]) -> Result:
     if code == 0:
         return {"result": "created"}
+    output = without(output, values)
     if re.search(settings["exists"], output):
         return {"result": "exists"}
-    return {"result": "failed", "reason": failure(code, output)}
+    return {"result": "failed", "reason": failure(code, output, values)}
 
 
-def failure(code: int, output: str) -> str:
+def without(output: str, values: list[str]) -> str:
+    """The output without what the script was told, in which somebody's number looks like a status."""
+    told = {written for value in values if value for written in ways_of_writing(value)}
+    long = {value for value in [*told, *os.environ.values()] if len(value) >= _SHORTEST_SECRET}
+    for value in sorted(long, key=len, reverse=True):
+        output = output.replace(value, _LEFT_OUT)
+    for value in told - long:  # as a part of other words it is none of the line's
+        output = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _LEFT_OUT, output)
+    return output
+
+
+def ways_of_writing(value: str) -> set[str]:
+    """As it is, as JSON and Python write it, and in an address."""
+    return {
+        value,
+        json.dumps(value)[1:-1],
+        repr(value)[1:-1],
+        ascii(value)[1:-1],
+        quote(value, safe=""),
+        quote_plus(value),
+    }
+
+
+def failure(code: int, output: str, values: list[str]) -> str:
     """The kind of a failure, without a word of what the script said about anybody."""
     if code == _TIME_OVER:
         return "the time was over"
-    kinds = ", ".join([*_EXCEPTION.findall(output)[-1:], *_STATUS.findall(output)[-1:]])
+    kinds = ", ".join([*last_untold(_EXCEPTION, output, values), *last_untold(_STATUS, output, values)])
     return f"the script ended with exit code {code}" + (f" ({kinds})" if kinds else "")
+
+
+def last_untold(pattern: re.Pattern[str], output: str, values: list[str]) -> list[str]:
+    """The last of what is found that no value has in it, for it could come from there."""
+    told = "\n".join(values)
+    return [found for found in dict.fromkeys(reversed(pattern.findall(output))) if found not in told][:1]
 
 
 def checked(text: str, contents: dict[int, bytes]) -> Result | None:
@@ -210,12 +244,25 @@ def checked(text: str, contents: dict[int, bytes]) -> Result | None:
 
 def repeats(reason: str, content: bytes) -> bool:
     """Whether the reason has a value of the line, or one of the container's own."""
+    values = [*values_of(content), *os.environ.values()]
+    return any(len(value) >= _SHORTEST_SECRET and value in reason for value in values)
+
+
+def values_of(content: bytes) -> list[str]:
+    """What a line says of somebody, each value as text."""
     try:
         entry = json.loads(content)
     except ValueError:
-        entry = {}
-    values = [str(value) for value in entry.values()] if isinstance(entry, dict) else []
-    return any(len(value) >= _SHORTEST_SECRET and value in reason for value in [*values, *os.environ.values()])
+        return re.split(r"[,;\s]+", content.decode("utf-8", "replace"))
+    return list(texts_of(entry))
+
+
+def texts_of(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON may hold
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(part)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def record(settings: Settings, out: TextIO, counts: dict[str, int], result: Result) -> None:

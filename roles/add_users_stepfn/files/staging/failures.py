@@ -25,18 +25,18 @@ def quietly(handler: Handler) -> Handler:
     def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
         try:
             return handler(event, context)
-        except (Unavailable, Refused):
-            raise
-        except OSError as reason:
-            raise Unavailable(f"the file system answers {type(reason).__name__}, error {reason.errno}") from None
         except Exception as reason:
-            raise _named(reason) from None
+            raise named(reason) from None
 
     return handle
 
 
-def _named(reason: Exception) -> Exception:
+def named(reason: Exception) -> Exception:
     """By the code that AWS gave, or by the kind of the failure."""
+    if isinstance(reason, (Unavailable, Refused)):
+        return reason
+    if isinstance(reason, OSError):
+        return Unavailable(f"the file system answers {type(reason).__name__}, error {reason.errno}")
     response = getattr(reason, "response", None)
     if not isinstance(response, dict):
         passing = type(reason).__module__.startswith(("botocore", "urllib3"))

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import boto3
 
 from staging import receipts
-from staging.failures import Refused, Unavailable, quietly
+from staging.failures import Refused, Unavailable, named, quietly
 from staging.uploads import UPLOADS, Upload
 
 _PIECE = 1024 * 1024
@@ -93,36 +94,66 @@ def receipt(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def sweep(event: dict[str, Any]) -> dict[str, Any]:
-    """Remove what is older than any execution can be. What was an upload gets a receipt that says so."""
+    """Remove what is older than any execution can be. What was an upload gets a receipt that says so.
+
+    Each is tried, whatever becomes of the others, and at the end it is said of how many that failed.
+    """
     now, oldest = time.time(), float(os.environ["EXECUTION_SECONDS"])
-    folders = [folder for folder in _folders() if _age(folder, now) > oldest]
-    for folder in folders:
-        _destroy(folder)
-    s3, bucket, removed = _s3(), os.environ["UPLOADS"], []
-    for entry in list(_versions(bucket)):
-        if _seconds(now, entry["LastModified"]) <= oldest:
-            continue
-        s3.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
-        if "Size" in entry:  # and not the mark of a deletion
-            removed.append(Upload(bucket, entry["Key"], entry["VersionId"], int(entry["Size"])))
+    failures: list[Exception] = []
+    folders = uploads = 0
+    with _collected(failures):
+        for folder in (found for found in _folders() if _age(found, now) > oldest):
+            with _collected(failures):
+                _destroy(folder)
+                folders += 1
+    with _collected(failures):
+        for entry in list(_versions(os.environ["UPLOADS"])):
+            if _seconds(now, entry["LastModified"]) > oldest:
+                with _collected(failures):
+                    uploads += _remove(entry, event)
+    if failures:
+        raise Unavailable(f"{len(failures)} of the removals failed, the first of them as {named(failures[0])}")
+    return {"folders": folders, "uploads": uploads}
+
+
+@contextmanager
+def _collected(failures: list[Exception]) -> Iterator[None]:
+    """A failure is kept for the end, so that it stops nothing else."""
+    try:
+        yield
+    except Exception as reason:
+        failures.append(reason)
+
+
+def _remove(entry: dict[str, Any], event: dict[str, Any]) -> int:
+    """How many uploads went: none where the version is only the mark of a deletion."""
+    bucket = os.environ["UPLOADS"]
+    _s3().delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+    if "Size" not in entry:
+        return 0
+    upload = Upload(bucket, entry["Key"], entry["VersionId"], int(entry["Size"]))
     failure = {"step": "Sweep", "error": "WorkflowDied", "cause": "found by the sweeper; hand the file over again"}
-    for upload in removed:
-        given = {**event, "name": upload.execution, "failure": failure, "cleaned": True}
-        if not _has_receipt(upload):
-            _put(upload, receipts.compose(given, upload, []))
-    return {"folders": len(folders), "uploads": len(removed)}
+    cleaned = not (_files() / upload.execution).exists()
+    given = {**event, "name": upload.execution, "failure": failure, "cleaned": cleaned}
+    if not _has_receipt(upload):
+        _put(upload, receipts.compose(given, upload, []))
+    return 1
 
 
 def _destroy(folder: Path) -> None:
     """Overwrite every file before it goes: the storage's own encryption is not the only thing relied on."""
     if not folder.exists():
         return
+    failures: list[Exception] = []
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.is_symlink():
-            _overwrite(file)
+        with _collected(failures):
+            if file.is_file() and not file.is_symlink():
+                _overwrite(file)
     shutil.rmtree(folder)
     if folder.exists():
         raise Unavailable("the copy is still there after its removal")
+    if failures:
+        raise failures[0]
 
 
 def _overwrite(file: Path) -> None:

@@ -107,6 +107,43 @@ def test_a_right_under_another_condition_is_another_right() -> None:
     assert rights_before(both(template("one", image="api"), document)) == {"PullOwnImage": ["api"]}
 
 
+def _with_condition(**condition: Any) -> dict[str, Any]:  # noqa: ANN401 - as IAM has it
+    document: dict[str, Any] = yaml.safe_load(template("one", image="api"))
+    policy = document["Resources"]["ApiExecutionRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    policy["Statement"][0]["Condition"] = condition
+    return document
+
+
+@pytest.mark.parametrize("one", ["s3.eu-west-2.amazonaws.com", ["s3.eu-west-2.amazonaws.com"]])
+def test_a_condition_with_another_value_to_choose_from_covers_the_one_before(one: str | list[str]) -> None:
+    before = _with_condition(StringLike={"kms:ViaService": one})
+    both_regions = ["s3.eu-west-1.amazonaws.com", "s3.eu-west-2.amazonaws.com"]
+    after = yaml.safe_dump(_with_condition(StringLike={"kms:ViaService": both_regions}))
+    assert rights_of_both(after, before) == after
+    gone = rights_of_both(yaml.safe_dump(before), yaml.safe_load(after))
+    assert rights_before(yaml.safe_load(gone)) == {"PullOwnImage": ["api"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"StringNotEquals": {"aws:tag": ["a"]}}, {"StringNotEquals": {"aws:tag": ["a", "b"]}}),
+        ({"StringEquals": {"aws:tag": "a"}}, {"StringEquals": {"aws:tag": ["a", "b"], "aws:other": "c"}}),
+        ({"StringEquals": {"aws:tag": "a"}}, {"StringLike": {"aws:tag": ["a", "b"]}}),
+        ({}, {"StringEquals": {"aws:tag": "a"}}),
+    ],
+)
+def test_a_condition_that_is_met_by_less_covers_nothing(before: dict[str, Any], after: dict[str, Any]) -> None:
+    found = both(yaml.safe_dump(_with_condition(**after)), _with_condition(**before))
+    assert rights_before(found) == {"PullOwnImage": ["api"]}
+
+
+def test_the_text_has_no_byte_that_says_nothing() -> None:
+    document = rights_of_both(template("two"), template("one")).splitlines()[1]
+    assert '", "' not in document
+    assert '": ' not in document
+
+
 def test_actions_that_are_allowed_no_more_stay_alone() -> None:
     document: dict[str, Any] = yaml.safe_load(template("one", image="api"))
     policy = document["Resources"]["ApiExecutionRole"]["Properties"]["Policies"][0]["PolicyDocument"]
