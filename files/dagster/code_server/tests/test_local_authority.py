@@ -340,6 +340,21 @@ def test_a_census_in_which_no_child_has_a_disability_is_accepted(authority: Auth
     assert report["tables"]["events"]["rows"]["shared"] > 0
 
 
+def test_a_census_in_which_one_child_has_no_identifier_is_accepted_without_that_child(authority: Authority) -> None:
+    """A child is many rows of the same number."""
+    census = (SAMPLES / "cin_census.xml").read_bytes()
+    blanked = census.replace(b"<LAchildID>TEST000001</LAchildID>", b"<LAchildID></LAchildID>")
+    assert blanked != census
+    authority.upload(blanked, dataset="cin", form="xml")
+
+    authority.process_everything()
+
+    report = authority.report(dataset="cin")
+    assert report["state"] == "accepted", report["errors"]
+    rows = report["tables"]["events"]["rows"]
+    assert 0 < rows["written"] < rows["read"] - 1
+
+
 def test_a_dataset_without_rules_is_rejected(authority: Authority) -> None:
     authority.upload("header.csv", dataset="unheard_of")
 

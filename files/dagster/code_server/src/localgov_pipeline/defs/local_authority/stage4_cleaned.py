@@ -87,22 +87,23 @@ def _refuse_without_rows(parsed: Facts, counts: dict[str, Counts], submission: S
 def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> Counts:
     import polars as pl
 
-    from localgov_pipeline.lib.cleaning import ROW, clean, sink
+    from localgov_pipeline.lib.cleaning import clean, sink, without_key
     from localgov_pipeline.lib.declarations import declared
 
     identity = submission.identity
     rules = declared(identity.dataset, identity.year).tables[table]
     rows, errors = scratch.folder("cleaned") / f"{table}.parquet", scratch.folder("errors") / f"{table}.parquet"
-    sink(clean(pl.scan_parquet(scratch.folder("parsed") / f"{table}.parquet"), rules), rows, errors)
-    of_key = pl.scan_parquet(errors).filter(pl.col("column").is_in(list(rules.key)))
+    read = pl.scan_parquet(scratch.folder("parsed") / f"{table}.parquet")
+    sink(clean(read, rules), rows, errors)
     written, left_out, listed = (
         frame.item()
         for frame in pl.collect_all(
             [
                 pl.scan_parquet(rows).select(pl.len()),
-                of_key.select(pl.col(ROW).n_unique()),
+                without_key(read, rules).select(pl.len()),
                 pl.scan_parquet(errors).select(pl.len()),
-            ]
+            ],
+            engine="streaming",
         )
     )
     storage.put_file(storage.workspace, identity.stage_key("cleaned", table), rows, PARQUET)
