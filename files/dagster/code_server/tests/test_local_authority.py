@@ -26,6 +26,7 @@ from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.submissions import DatasetYear
+from workbooks import EPISODE, header_sheet, made
 
 FIRST = "20260401t101500-00000000000000aa"
 SECOND = "20260402t101500-00000000000000bb"
@@ -314,6 +315,30 @@ def test_a_workbook_is_read_sheet_by_sheet_into_the_same_results(authority: Auth
     assert report["table"] is None
     assert report["rows"]["read"] == sum(table["rows"]["read"] for table in report["tables"].values())
     assert authority.current() == {"header": FIRST, "episodes": FIRST}
+
+
+def test_a_sheet_with_a_header_alone_takes_nothing_from_what_is_shared(authority: Authority) -> None:
+    authority.upload("episodes.csv")
+    authority.process_everything()
+    workbook = made(lambda book: (header_sheet(book), book.add_worksheet().write_row(0, 0, list(EPISODE))))
+    authority.upload(workbook, SECOND, form="xlsx")
+    authority.process_everything()
+
+    report = authority.report(SECOND)
+    assert report["state"] == "rejected"
+    assert (report["table"], report["errors"]["shown"][0]["rule"]) == ("episodes", "rows")
+    assert authority.current() == {"episodes": FIRST}
+
+
+def test_a_census_without_any_identifier_is_rejected(authority: Authority) -> None:
+    census = (SAMPLES / "cin_census.xml").read_bytes()
+    blanked = re.sub(rb"<LAchildID>.*?</LAchildID>", b"<LAchildID></LAchildID>", census)
+    authority.upload(blanked, dataset="cin", form="xml")
+
+    authority.process_everything()
+
+    report = authority.report(dataset="cin")
+    assert (report["state"], report["errors"]["shown"][0]["rule"]) == ("rejected", "rows")
 
 
 def test_a_census_is_read_from_xml_and_shared_in_the_same_way(authority: Authority) -> None:

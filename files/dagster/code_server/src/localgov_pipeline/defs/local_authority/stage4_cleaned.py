@@ -72,16 +72,17 @@ def cleaned(
 
 
 def _refuse_without_rows(parsed: Facts, counts: dict[str, Counts], submission: SubmissionResource) -> None:
-    """A table without rows is a fault where rows were read of it, or where the file has no other: a census may well
-    have no child with a disability."""
+    """A census may well have no child with a disability. A file or a sheet of one table is about that table: without
+    rows it would take the place of what is shared of it."""
     from localgov_pipeline.lib.cleaning import refuse_without_rows
     from localgov_pipeline.lib.declarations import declared
 
-    tables = declared(submission.dataset, submission.year).tables
-    nothing_read = not any(facts.read for facts in parsed.tables.values())
-    for table, facts in parsed.tables.items():
-        if facts.read or nothing_read:
-            refuse_without_rows(facts.read, counts[table].written, tables[table])
+    dataset = declared(submission.dataset, submission.year)
+    if dataset.format == "xml" and any(count.written for count in counts.values()):
+        return
+    # Of several without rows, the one that was read tells more about why.
+    for table, facts in sorted(parsed.tables.items(), key=lambda found: -found[1].read):
+        refuse_without_rows(facts.read, counts[table].written, dataset.tables[table])
 
 
 def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> Counts:
