@@ -687,6 +687,21 @@ def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     assert authority.tick() == []
 
 
+def test_what_is_accepted_stays_so_when_it_cannot_be_processed_once_more(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    assert authority.run(request).success
+    before = authority.report()
+    monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
+
+    assert not authority.run(request, {"dagster/retry_number": "2"}).success
+
+    assert authority.report() == before
+    assert authority.current() == {"header": FIRST}
+
+
 def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PSEUDONYM_KEY")
     authority.upload("header.csv")
@@ -721,6 +736,17 @@ def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Au
 
     assert authority.run(late).success
     assert authority.report()["state"] == "accepted"
+
+
+def test_giving_up_does_not_overwrite_a_withdrawal(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.tick()
+    authority.waited_for(PATIENCE_SECONDS + 1)
+    (late,) = authority.tick()
+    authority.withdraw()
+
+    assert authority.run(late).success
+    assert authority.report()["state"] == "withdrawn"
 
 
 def test_no_value_of_a_file_is_in_dagsters_records_or_logs_nor_shared(
