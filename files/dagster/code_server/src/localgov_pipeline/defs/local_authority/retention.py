@@ -14,7 +14,7 @@ from localgov_pipeline.defs.local_authority.rejection import RETRIED
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.storage import JSON, Storage
 from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
-from localgov_pipeline.lib.manifests import in_utc
+from localgov_pipeline.lib.manifests import in_utc, last_uploads
 from localgov_pipeline.lib.submissions import RETENTION_PREFIX, STAGES, DatasetYear
 
 
@@ -36,8 +36,9 @@ def _removed(storage: Storage, where: DatasetYear, now: datetime) -> dict[str, A
         return {**where._asdict(), "versions": {}}
     # Manifests first: a submission that is past its date for sharing is not current any more.
     reports = settle(storage, where).reports
+    moments = last_uploads(reports.values())
     past_results, past_shared = (
-        {name for name, report in reports.items() if report["uploaded_at"] < in_utc(now - timedelta(days=limit))}
+        {name for name, (uploaded_at, _) in moments.items() if uploaded_at < in_utc(now - timedelta(days=limit))}
         for limit in (days.results, days.shared)
     )
     old_stages = _old_stages(storage, where, now, days.workspace)

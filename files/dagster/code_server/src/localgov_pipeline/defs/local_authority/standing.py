@@ -22,6 +22,7 @@ from localgov_pipeline.lib.submissions import DatasetYear, submission_of_report,
 # Of a report, what later decisions need.
 _KEPT = (
     "submission", "state", "uploaded_at", "sha256", "tables", "shared", "schema_version", "code_version", "version_id",
+    "duplicate_of",
 )  # fmt: skip
 _NOT_SUBMISSIONS = frozenset({"manifest.json"})
 
@@ -78,7 +79,8 @@ def _index(storage: Storage, where: DatasetYear) -> dict[str, dict[str, Any]]:
         return {}
     fetched = storage.fetch(storage.data_store, where.index_key)
     known: dict[str, dict[str, Any]] = {} if fetched is None else json.loads(fetched.content)["reports"]
-    return known
+    # What an earlier release kept may lack what is needed now: read once more.
+    return {key: entry for key, entry in known.items() if set(entry["report"]) == set(_KEPT)}
 
 
 def _read(storage: Storage, listed: Listed, known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
