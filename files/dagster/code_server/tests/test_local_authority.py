@@ -602,6 +602,25 @@ def test_results_go_before_what_is_shared_and_the_report_stays_until_then(author
     assert authority.tick() == []
 
 
+@pytest.mark.parametrize("state", ["accepted", "rejected"])
+def test_a_report_of_the_form_before_is_no_hindrance(authority: Authority, state: str) -> None:
+    before = {
+        "submission": SECOND, "dataset": "ssda903", "year": 2026, "table": "header", "state": state, "version_id": "1",
+        "finished_at": "2001-04-02T10:15:00Z", "rows": {"read": 3, "written": 3, "shared": 3},
+        "errors": {"total": 0, "shown": []},
+        "shared": {"bucket": "b", "key": "k"} if state == "accepted" else None,
+    }  # fmt: skip
+    key = f"results/ssda903/2026/{SECOND}/report.json"
+    client().put_object(Bucket=authority.buckets["data-store"], Key=key, Body=json.dumps(before).encode())
+    authority.upload("header.csv")
+
+    authority.process_everything()
+
+    assert authority.current() == {"header": FIRST}
+    authority.execute("retention")
+    assert key not in authority.keys("data-store")
+
+
 def test_a_replaced_upload_is_processed_again_and_an_overtaken_run_does_nothing(authority: Authority) -> None:
     authority.upload("header.csv")
     overtaken = authority.tick()

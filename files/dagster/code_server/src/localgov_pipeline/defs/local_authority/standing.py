@@ -93,8 +93,19 @@ def _read(storage: Storage, listed: Listed, known: Mapping[str, dict[str, Any]])
         # It was there a moment ago: whoever removed it settles after that.
         if fetched is not None:
             report = json.loads(fetched.content)
-            found[key] = {"etag": etag, "report": {name: report.get(name) for name in _KEPT}}
+            found[key] = {"etag": etag, "report": _kept(report)}
     return found
+
+
+def _kept(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The reports of the form before knew neither tables nor manifests, so nothing of theirs is current."""
+    kept = {name: report.get(name) for name in _KEPT}
+    return {
+        **kept,
+        "uploaded_at": kept["uploaded_at"] or report["finished_at"],
+        "tables": kept["tables"] or {},
+        "shared": kept["shared"] if isinstance(kept["shared"], list) else [],
+    }
 
 
 def _standing(where: DatasetYear, listed: Listed, known: Mapping[str, dict[str, Any]]) -> Standing:
