@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import dagster as dg
@@ -18,13 +18,14 @@ import polars as pl
 import pytest
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
-from localgov_pipeline.defs.local_authority import standing
+from localgov_pipeline.defs.local_authority import retention, standing
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.settling import unsettled_reports
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
 from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.announcements import Memory
+from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
 from localgov_pipeline.lib.submissions import DatasetYear
 from workbooks import EPISODE, header_sheet, made
 
@@ -119,11 +120,11 @@ class Authority:
         entries = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
         return [entry["Key"] for entry in entries if part in entry["Key"]]
 
-    def backdate(self, submission: str, days: int) -> None:
+    def backdate(self, submission: str, days: int, dataset: str = "ssda903") -> None:
         """As if it had been uploaded that many days ago."""
-        report = self.report(submission)
+        report = self.report(submission, dataset)
         report["uploaded_at"] = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        key = f"results/ssda903/2026/{submission}/report.json"
+        key = f"results/{dataset}/2026/{submission}/report.json"
         client().put_object(Bucket=self.buckets["data-store"], Key=key, Body=json.dumps(report).encode())
 
     def process_everything(self) -> None:
@@ -588,6 +589,35 @@ def test_what_is_past_its_date_goes_from_every_bucket_and_it_is_on_record(author
     assert removed["submissions"] == [FIRST]
     assert set(removed["versions"]) == {"shared", "uploads", "results", "reports"}
     assert authority.tick() == []
+
+
+def test_an_upload_of_what_is_not_declared_goes_after_the_shortest_time_that_is(authority: Authority) -> None:
+    shortest = min(declared(name, declared_years(name)[-1]).retention.results for name in declared_datasets())
+    for submission in (FIRST, SECOND):
+        authority.upload("header.csv", submission, dataset="unheard_of")
+    authority.process_everything()
+    authority.backdate(FIRST, shortest + 1, dataset="unheard_of")
+    authority.backdate(SECOND, shortest - 1, dataset="unheard_of")
+
+    authority.execute("retention")
+
+    kept = authority.versions("data-store", "uploads/unheard_of/")
+    assert kept == [f"uploads/unheard_of/2026/{SECOND}.csv"]
+
+
+def test_an_upload_that_no_run_has_reported_goes_too(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.upload("header.csv", dataset="unheard_of")
+    monkeypatch.setattr(retention, "datetime", _InTwentyYears)
+
+    authority.execute("retention")
+
+    assert authority.versions("data-store", FIRST) == []
+
+
+class _InTwentyYears(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _InTwentyYears:
+        return cls.fromtimestamp(super().now(tz).timestamp() + 20 * 365 * 86400, tz)
 
 
 def test_results_go_before_what_is_shared_and_the_report_stays_until_then(authority: Authority) -> None:

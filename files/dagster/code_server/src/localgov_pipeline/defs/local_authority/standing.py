@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from localgov_pipeline.defs.storage import JSON, Storage
 from localgov_pipeline.lib import manifests
-from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
+from localgov_pipeline.lib.declarations import UnknownDatasetError, declared, retention_of
 from localgov_pipeline.lib.submissions import DatasetYear, submission_of_report, submission_of_withdrawal
 
 # Of a report, what later decisions need.
@@ -111,12 +111,10 @@ def _kept(report: Mapping[str, Any]) -> dict[str, Any]:
 def _standing(where: DatasetYear, listed: Listed, known: Mapping[str, dict[str, Any]]) -> Standing:
     reports = {entry["report"]["submission"]: entry["report"] for entry in known.values()}
     profiles = manifests.profiles_of(reports.values())
-    since: datetime | None = None
     with suppress(UnknownDatasetError):
-        dataset = declared(where.dataset, where.year)
         # A report that said what was shared may have been replaced by one that shares nothing.
-        profiles |= set(dataset.profiles)
-        since = datetime.now(UTC) - timedelta(days=dataset.retention.shared)
+        profiles |= set(declared(where.dataset, where.year).profiles)
+    since = datetime.now(UTC) - timedelta(days=retention_of(where.dataset, where.year).shared)
     current = manifests.current_reports(reports.values(), listed.withdrawn, since)
     return Standing(reports, current, manifests.manifests(where, profiles, current))
 
