@@ -527,6 +527,26 @@ def test_a_run_that_is_killed_before_its_manifests_is_made_up_for(
     assert authority.current() == {"header": FIRST}
 
 
+def test_a_run_that_saw_less_and_ended_last_is_made_up_for(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localgov_pipeline.defs.local_authority.settling._OVERDUE_AFTER", -timedelta(seconds=5))
+    authority.upload("header.csv")
+    authority.process_everything()
+    bucket, key = authority.buckets["data-store"], "results/ssda903/2026/index.json"
+    saw_less = authority.read("data-store", key).encode()
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+    assert authority.asked_by(unsettled_reports) == []
+
+    client().put_object(Bucket=bucket, Key=key, Body=saw_less)
+
+    (repair,) = authority.asked_by(unsettled_reports)
+    job = authority.definitions.resolve_job_def("settle_submissions")
+    assert job.execute_in_process(run_config=repair.run_config, instance=authority.instance).success
+    assert authority.asked_by(unsettled_reports) == []
+
+
 def _die(*_: object) -> None:
     raise MemoryError
 

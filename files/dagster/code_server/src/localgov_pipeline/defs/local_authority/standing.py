@@ -83,6 +83,11 @@ def _index(storage: Storage, where: DatasetYear) -> dict[str, dict[str, Any]]:
     return {key: entry for key, entry in known.items() if set(entry["report"]) == set(_KEPT)}
 
 
+def seen_reports(storage: Storage, where: DatasetYear) -> dict[str, str]:
+    """Keys, with their entity tags, of the reports that the manifests follow from."""
+    return {key: entry["etag"] for key, entry in _index(storage, where).items()}
+
+
 def _read(storage: Storage, listed: Listed, known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {}
     for key, etag in listed.reports.items():
