@@ -20,8 +20,9 @@ from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
 from localgov_pipeline.defs.local_authority import retention, standing
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
-from localgov_pipeline.defs.local_authority.settling import unsettled_reports
+from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled_reports
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
+from localgov_pipeline.defs.local_authority.submission import SubmissionResource
 from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.announcements import Memory
@@ -638,6 +639,23 @@ class _InTwentyYears(datetime):
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> _InTwentyYears:
         return cls.fromtimestamp(super().now(tz).timestamp() + 20 * 365 * 86400, tz)
+
+
+@pytest.mark.parametrize("job", ["retention", "withdraw", "settle_submissions"])
+def test_a_job_that_is_given_up_says_so_to_the_alarm_with_its_last_attempt(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    monkeypatch.setenv("DATA_STORE_LOCATION", "s3://no-such-bucket-of-ours")
+    submission = SubmissionResource(dataset="ssda903", year=2026, submission=FIRST, version_id="1")
+    unsettled = Unsettled(dataset="ssda903", year=2026)
+    given = {"withdraw": {"submission": submission}, "settle_submissions": {"unsettled": unsettled}}
+    request = dg.RunRequest(job_name=job, run_config=dg.RunConfig(resources=given.get(job, {})))
+
+    for retry, said in (("1", 0), ("2", 1)):
+        outcome = authority.run(request, {"dagster/retry_number": retry})
+        assert not outcome.success
+        messages = [record.message for record in authority.instance.all_logs(outcome.run_id)]
+        assert len([message for message in messages if "Given up after 3 attempts" in message]) == said
 
 
 def test_results_go_before_what_is_shared_and_the_report_stays_until_then(authority: Authority) -> None:

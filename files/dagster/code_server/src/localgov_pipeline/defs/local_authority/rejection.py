@@ -93,11 +93,25 @@ def _is_about(report: dict[str, Any], submission: SubmissionResource) -> bool:
 
 @dg.failure_hook(required_resource_keys={"storage", "submission"})
 def reject_after_last_attempt(context: dg.HookContext) -> None:
-    run = context.instance.get_run_by_id(context.run_id)
-    attempts_made = int(run.tags.get("dagster/retry_number", "0")) if run else 0
-    if attempts_made >= MAX_RETRIES:
-        context.log.error("Given up after %d attempts: rejected, unless it was processed before.", attempts_made + 1)
+    attempts = _attempts_if_last(context)
+    if attempts:
+        context.log.error("Given up after %d attempts: rejected, unless it was processed before.", attempts)
         reject_as_not_processed(context.resources.storage, context.resources.submission)
+
+
+@dg.failure_hook
+def say_so_after_last_attempt(context: dg.HookContext) -> None:
+    """In words that the operators' alarm listens to: of such a job no uploader would ever tell them."""
+    attempts = _attempts_if_last(context)
+    if attempts:
+        context.log.error("Given up after %d attempts: the job %s was not done.", attempts, context.job_name)
+
+
+def _attempts_if_last(context: dg.HookContext) -> int:
+    """How many were made, if there will be no other; else 0."""
+    run = context.instance.get_run_by_id(context.run_id)
+    retries = int(run.tags.get("dagster/retry_number", "0")) if run else 0
+    return retries + 1 if retries >= MAX_RETRIES else 0
 
 
 @dg.op(description="Tell the uploader of a submission that no run of it came to an end.")

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from localgov_pipeline.defs.local_authority import erasure
-from localgov_pipeline.defs.local_authority.rejection import RETRIED
+from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.storage import JSON, Storage
 from localgov_pipeline.lib.declarations import retention_of
@@ -67,7 +67,11 @@ def _old_stages(storage: Storage, where: DatasetYear, now: datetime, days: int) 
     return {entry.key for entry in listed if entry.last_modified < limit}
 
 
-@dg.job(tags=RETRIED, description="Remove from every bucket what is past the date that its dataset declares.")
+@dg.job(
+    tags=RETRIED,
+    hooks={say_so_after_last_attempt},
+    description="Remove from every bucket what is past the date that its dataset declares.",
+)
 def retention() -> None:
     remove_what_is_past_its_date()
 

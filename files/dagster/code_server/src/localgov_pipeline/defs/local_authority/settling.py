@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from localgov_pipeline.defs.local_authority.rejection import RETRIED
+from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import seen_reports, settle
 from localgov_pipeline.defs.storage import Listed, Storage
 from localgov_pipeline.lib.submissions import RESULTS_PREFIX, DatasetYear, submission_of_report
@@ -26,7 +26,11 @@ def settle_manifests(storage: Storage, unsettled: Unsettled) -> None:
     settle(storage, DatasetYear(unsettled.dataset, unsettled.year))
 
 
-@dg.job(tags=RETRIED, description="Bring manifests into line with the reports after a run that was killed.")
+@dg.job(
+    tags=RETRIED,
+    hooks={say_so_after_last_attempt},
+    description="Bring manifests into line with the reports after a run that was killed.",
+)
 def settle_submissions() -> None:
     settle_manifests()
 
