@@ -648,7 +648,7 @@ def test_a_job_that_is_given_up_says_so_to_the_alarm_with_its_last_attempt(
     monkeypatch.setenv("DATA_STORE_LOCATION", "s3://no-such-bucket-of-ours")
     submission = SubmissionResource(dataset="ssda903", year=2026, submission=FIRST, version_id="1")
     unsettled = Unsettled(dataset="ssda903", year=2026)
-    given = {"withdraw": {"submission": submission}, "settle_submissions": {"unsettled": unsettled}}
+    given: dict[str, Any] = {"withdraw": {"submission": submission}, "settle_submissions": {"unsettled": unsettled}}
     request = dg.RunRequest(job_name=job, run_config=dg.RunConfig(resources=given.get(job, {})))
 
     for retry, said in (("1", 0), ("2", 1)):
