@@ -228,7 +228,8 @@ def process(pipeline: Pipeline, given: dict[str, Any], *, check: bool) -> dict[s
         raise RefusedError(f"{given['dataset']!r} names no dataset: use small letters, digits and underscores.")
     scope = f"{given['dataset']}/{given['year']}/"
     uploads = uploads_of(pipeline, scope, given["submissions"])
-    names = [upload.submission for upload in uploads]
+    # A submission that came in two forms has one report.
+    names = sorted({upload.submission for upload in uploads})
     if check or not uploads:
         waiting = [outcome(name, {"state": "to be processed"}) for name in names]
         return {"changed": bool(uploads), "submissions": waiting}

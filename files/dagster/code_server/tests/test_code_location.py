@@ -17,6 +17,7 @@ from dagster import SensorEvaluationContext
 from dagster._core.instance import InstanceRef
 from localgov_pipeline.__main__ import PORT, command
 from localgov_pipeline.definitions import definitions
+from localgov_pipeline.defs import local_authority
 
 SOURCE = Path(__file__).parent.parent / "src"
 
@@ -51,6 +52,23 @@ def test_an_unknown_pipeline_is_named_in_the_error(tmp_path: Path) -> None:
     outcome = dagster(VALIDATE, tmp_path, PIPELINE="no_such")
     assert outcome.returncode != 0
     assert "PIPELINE is 'no_such'" in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("configured", "said"),
+    [
+        ('{"ssda903": {"one_hedaer": 1}}', "'one_hedaer', which ssda903 has in no year: use .*one_header_per_child"),
+        ('{"ssda904": {}}', "the dataset 'ssda904': use one of cin, school_places, ssda903"),
+        ('{"ssda903": {"one_header_per_child": "many"}}', "not of the form"),
+        ("{", "not of the form"),
+    ],
+)
+def test_thresholds_of_what_there_is_not_are_refused_before_any_file_is_processed(
+    monkeypatch: pytest.MonkeyPatch, configured: str, said: str
+) -> None:
+    monkeypatch.setenv("CHECK_THRESHOLDS", configured)
+    with pytest.raises(ValueError, match=f"CHECK_THRESHOLDS .*{said}"):
+        local_authority.definitions()
 
 
 @pytest.mark.parametrize("pipeline", ["local_authority", "organisation"])

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import traceback
+
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from localgov_pipeline.defs.discretion import StepFailedError, values_kept_out_of_logs
 from localgov_pipeline.lib.checks import check
 from localgov_pipeline.lib.cleaning import ROW, clean
 from localgov_pipeline.lib.declarations import Table, declared, declared_years
@@ -78,3 +82,11 @@ def test_no_planted_identifier_reaches_shared_tables_findings_or_notes(file: tup
     said += [note for profile in profiles for note in notes(kept.lazy(), table, profile)]
     everything = "\n".join(said)
     assert [identifier for identifier in identifiers(table, rows) if identifier in everything] == []
+
+
+@pytest.mark.parametrize("error", [ValueError, pl.exceptions.ComputeError, pl.exceptions.PanicException])
+def test_the_message_of_an_error_is_withheld_whatever_polars_does(error: type[BaseException]) -> None:
+    cell = "".join(("TEST", "0001"))
+    with pytest.raises(StepFailedError, match=error.__name__) as failed, values_kept_out_of_logs():
+        raise error(cell)
+    assert cell not in "".join(traceback.format_exception(failed.value))

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import dagster as dg
@@ -18,14 +18,17 @@ import polars as pl
 import pytest
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
-from localgov_pipeline.defs.local_authority import standing
+from localgov_pipeline.defs.local_authority import retention, standing
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
-from localgov_pipeline.defs.local_authority.settling import unsettled_reports
+from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled_reports
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
+from localgov_pipeline.defs.local_authority.submission import SubmissionResource
 from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.announcements import Memory
+from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
 from localgov_pipeline.lib.submissions import DatasetYear
+from workbooks import EPISODE, header_sheet, made
 
 FIRST = "20260401t101500-00000000000000aa"
 SECOND = "20260402t101500-00000000000000bb"
@@ -118,11 +121,11 @@ class Authority:
         entries = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
         return [entry["Key"] for entry in entries if part in entry["Key"]]
 
-    def backdate(self, submission: str, days: int) -> None:
+    def backdate(self, submission: str, days: int, dataset: str = "ssda903") -> None:
         """As if it had been uploaded that many days ago."""
-        report = self.report(submission)
+        report = self.report(submission, dataset)
         report["uploaded_at"] = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        key = f"results/ssda903/2026/{submission}/report.json"
+        key = f"results/{dataset}/2026/{submission}/report.json"
         client().put_object(Bucket=self.buckets["data-store"], Key=key, Body=json.dumps(report).encode())
 
     def process_everything(self) -> None:
@@ -316,6 +319,30 @@ def test_a_workbook_is_read_sheet_by_sheet_into_the_same_results(authority: Auth
     assert authority.current() == {"header": FIRST, "episodes": FIRST}
 
 
+def test_a_sheet_with_a_header_alone_takes_nothing_from_what_is_shared(authority: Authority) -> None:
+    authority.upload("episodes.csv")
+    authority.process_everything()
+    workbook = made(lambda book: (header_sheet(book), book.add_worksheet().write_row(0, 0, list(EPISODE))))
+    authority.upload(workbook, SECOND, form="xlsx")
+    authority.process_everything()
+
+    report = authority.report(SECOND)
+    assert report["state"] == "rejected"
+    assert (report["table"], report["errors"]["shown"][0]["rule"]) == ("episodes", "rows")
+    assert authority.current() == {"episodes": FIRST}
+
+
+def test_a_census_without_any_identifier_is_rejected(authority: Authority) -> None:
+    census = (SAMPLES / "cin_census.xml").read_bytes()
+    blanked = re.sub(rb"<LAchildID>.*?</LAchildID>", b"<LAchildID></LAchildID>", census)
+    authority.upload(blanked, dataset="cin", form="xml")
+
+    authority.process_everything()
+
+    report = authority.report(dataset="cin")
+    assert (report["state"], report["errors"]["shown"][0]["rule"]) == ("rejected", "rows")
+
+
 def test_a_census_is_read_from_xml_and_shared_in_the_same_way(authority: Authority) -> None:
     authority.upload("cin_census.xml", dataset="cin", form="xml")
 
@@ -338,6 +365,21 @@ def test_a_census_in_which_no_child_has_a_disability_is_accepted(authority: Auth
     assert report["state"] == "accepted", report["errors"]
     assert report["tables"]["disabilities"]["rows"]["read"] == 0
     assert report["tables"]["events"]["rows"]["shared"] > 0
+
+
+def test_a_census_in_which_one_child_has_no_identifier_is_accepted_without_that_child(authority: Authority) -> None:
+    """A child is many rows of the same number."""
+    census = (SAMPLES / "cin_census.xml").read_bytes()
+    blanked = census.replace(b"<LAchildID>TEST000001</LAchildID>", b"<LAchildID></LAchildID>")
+    assert blanked != census
+    authority.upload(blanked, dataset="cin", form="xml")
+
+    authority.process_everything()
+
+    report = authority.report(dataset="cin")
+    assert report["state"] == "accepted", report["errors"]
+    rows = report["tables"]["events"]["rows"]
+    assert 0 < rows["written"] < rows["read"] - 1
 
 
 def test_a_dataset_without_rules_is_rejected(authority: Authority) -> None:
@@ -486,6 +528,26 @@ def test_a_run_that_is_killed_before_its_manifests_is_made_up_for(
     assert authority.current() == {"header": FIRST}
 
 
+def test_a_run_that_saw_less_and_ended_last_is_made_up_for(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localgov_pipeline.defs.local_authority.settling._OVERDUE_AFTER", -timedelta(seconds=5))
+    authority.upload("header.csv")
+    authority.process_everything()
+    bucket, key = authority.buckets["data-store"], "results/ssda903/2026/index.json"
+    saw_less = authority.read("data-store", key).encode()
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+    assert authority.asked_by(unsettled_reports) == []
+
+    client().put_object(Bucket=bucket, Key=key, Body=saw_less)
+
+    (repair,) = authority.asked_by(unsettled_reports)
+    job = authority.definitions.resolve_job_def("settle_submissions")
+    assert job.execute_in_process(run_config=repair.run_config, instance=authority.instance).success
+    assert authority.asked_by(unsettled_reports) == []
+
+
 def _die(*_: object) -> None:
     raise MemoryError
 
@@ -550,6 +612,52 @@ def test_what_is_past_its_date_goes_from_every_bucket_and_it_is_on_record(author
     assert authority.tick() == []
 
 
+def test_an_upload_of_what_is_not_declared_goes_after_the_shortest_time_that_is(authority: Authority) -> None:
+    shortest = min(declared(name, declared_years(name)[-1]).retention.results for name in declared_datasets())
+    for submission in (FIRST, SECOND):
+        authority.upload("header.csv", submission, dataset="unheard_of")
+    authority.process_everything()
+    authority.backdate(FIRST, shortest + 1, dataset="unheard_of")
+    authority.backdate(SECOND, shortest - 1, dataset="unheard_of")
+
+    authority.execute("retention")
+
+    kept = authority.versions("data-store", "uploads/unheard_of/")
+    assert kept == [f"uploads/unheard_of/2026/{SECOND}.csv"]
+
+
+def test_an_upload_that_no_run_has_reported_goes_too(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.upload("header.csv", dataset="unheard_of")
+    monkeypatch.setattr(retention, "datetime", _InTwentyYears)
+
+    authority.execute("retention")
+
+    assert authority.versions("data-store", FIRST) == []
+
+
+class _InTwentyYears(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _InTwentyYears:
+        return cls.fromtimestamp(super().now(tz).timestamp() + 20 * 365 * 86400, tz)
+
+
+@pytest.mark.parametrize("job", ["retention", "withdraw", "settle_submissions"])
+def test_a_job_that_is_given_up_says_so_to_the_alarm_with_its_last_attempt(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    monkeypatch.setenv("DATA_STORE_LOCATION", "s3://no-such-bucket-of-ours")
+    submission = SubmissionResource(dataset="ssda903", year=2026, submission=FIRST, version_id="1")
+    unsettled = Unsettled(dataset="ssda903", year=2026)
+    given: dict[str, Any] = {"withdraw": {"submission": submission}, "settle_submissions": {"unsettled": unsettled}}
+    request = dg.RunRequest(job_name=job, run_config=dg.RunConfig(resources=given.get(job, {})))
+
+    for retry, said in (("1", 0), ("2", 1)):
+        outcome = authority.run(request, {"dagster/retry_number": retry})
+        assert not outcome.success
+        messages = [record.message for record in authority.instance.all_logs(outcome.run_id)]
+        assert len([message for message in messages if "Given up after 3 attempts" in message]) == said
+
+
 def test_results_go_before_what_is_shared_and_the_report_stays_until_then(authority: Authority) -> None:
     authority.upload("header.csv")
     authority.process_everything()
@@ -560,6 +668,25 @@ def test_results_go_before_what_is_shared_and_the_report_stays_until_then(author
     assert authority.current() == {"header": FIRST}
     assert {key.rpartition("/")[2] for key in authority.versions("data-store", FIRST)} == {"report.json"}
     assert authority.tick() == []
+
+
+@pytest.mark.parametrize("state", ["accepted", "rejected"])
+def test_a_report_of_the_form_before_is_no_hindrance(authority: Authority, state: str) -> None:
+    before = {
+        "submission": SECOND, "dataset": "ssda903", "year": 2026, "table": "header", "state": state, "version_id": "1",
+        "finished_at": "2001-04-02T10:15:00Z", "rows": {"read": 3, "written": 3, "shared": 3},
+        "errors": {"total": 0, "shown": []},
+        "shared": {"bucket": "b", "key": "k"} if state == "accepted" else None,
+    }  # fmt: skip
+    key = f"results/ssda903/2026/{SECOND}/report.json"
+    client().put_object(Bucket=authority.buckets["data-store"], Key=key, Body=json.dumps(before).encode())
+    authority.upload("header.csv")
+
+    authority.process_everything()
+
+    assert authority.current() == {"header": FIRST}
+    authority.execute("retention")
+    assert key not in authority.keys("data-store")
 
 
 def test_a_replaced_upload_is_processed_again_and_an_overtaken_run_does_nothing(authority: Authority) -> None:
@@ -647,6 +774,21 @@ def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     assert authority.tick() == []
 
 
+def test_what_is_accepted_stays_so_when_it_cannot_be_processed_once_more(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    assert authority.run(request).success
+    before = authority.report()
+    monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
+
+    assert not authority.run(request, {"dagster/retry_number": "2"}).success
+
+    assert authority.report() == before
+    assert authority.current() == {"header": FIRST}
+
+
 def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PSEUDONYM_KEY")
     authority.upload("header.csv")
@@ -681,6 +823,17 @@ def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Au
 
     assert authority.run(late).success
     assert authority.report()["state"] == "accepted"
+
+
+def test_giving_up_does_not_overwrite_a_withdrawal(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.tick()
+    authority.waited_for(PATIENCE_SECONDS + 1)
+    (late,) = authority.tick()
+    authority.withdraw()
+
+    assert authority.run(late).success
+    assert authority.report()["state"] == "withdrawn"
 
 
 def test_no_value_of_a_file_is_in_dagsters_records_or_logs_nor_shared(

@@ -86,6 +86,18 @@ def test_a_duplicate_has_the_content_of_a_submission_that_is_current_as_a_whole(
     assert duplicate_of("same", "c", current_reports([whole, header])) is None, "it would bring a table back"
 
 
+def test_what_is_sent_once_more_is_the_latest_also_if_one_sent_in_between_ends_after_it() -> None:
+    first, between = report("a", 1, "header", sha256="same"), report("b", 2, "header")
+    again = report("c", 3, state="duplicate", duplicate_of="a", sha256="same")
+    assert shown(first, between, again) == {"header": "a"}
+    assert shown(first, between, again, report("d", 4, "header")) == {"header": "d"}
+    assert shown({**first, "state": "withdrawn"}, between, again) == {}, "nothing older comes back"
+    assert shown(first, between, {**again, "state": "withdrawn"}) == {"header": "b"}
+    assert shown({**first, "sha256": "another version"}, between, again) == {"header": "b"}
+    limit = datetime(2026, 4, 1, 2, tzinfo=UTC)
+    assert shown(first, again, shared_since=limit) == {"header": "a"}, "its date is that of the last time"
+
+
 def test_a_manifest_names_files_counts_and_versions_and_reads_back() -> None:
     reports = [report("a", 1, "header"), report("b", 2, "episodes")]
     content = manifests(WHERE, profiles_of(reports), current_reports(reports))["regional"]

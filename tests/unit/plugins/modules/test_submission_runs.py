@@ -46,15 +46,17 @@ class Aws:
     def _remember(self, params: dict[str, Any], **_: object) -> None:
         self.sent += [json.loads(entry["MessageBody"])["detail"] for entry in params["Entries"]]
 
-    def has(self, folder: str, **versions: str) -> None:
+    def has(self, folder: str, forms: tuple[str, ...] = ("csv",), **versions: str) -> None:
         """The listing of a folder: names to their latest version. A version that is older is there, too."""
         entries: list[dict[str, Any]] = []
+        endings = ["/report.json"] if folder == "results" else [f".{form}" for form in forms]
         for name, version in versions.items():
-            key = f"{folder}/{SCOPE}{name}" + ("/report.json" if folder == "results" else ".csv")
-            entries += [
-                {"Key": key, "VersionId": version, "IsLatest": True, "LastModified": WHEN},
-                {"Key": key, "VersionId": "older", "IsLatest": False, "LastModified": WHEN},
-            ]
+            for ending in endings:
+                key = f"{folder}/{SCOPE}{name}{ending}"
+                entries += [
+                    {"Key": key, "VersionId": version, "IsLatest": True, "LastModified": WHEN},
+                    {"Key": key, "VersionId": "older", "IsLatest": False, "LastModified": WHEN},
+                ]
         asked = {"Bucket": BUCKET, "Prefix": f"{folder}/{SCOPE}"}
         self.s3.add_response("list_object_versions", {"Versions": entries, "IsTruncated": False}, asked)
 
@@ -100,6 +102,15 @@ def test_each_upload_is_announced_by_its_latest_version_and_told_of_by_its_new_r
         ("one", "accepted", 3),
         ("two", "rejected", 1),
     ]
+
+
+def test_a_submission_that_came_in_two_forms_is_finished_with_its_one_report(aws: Aws) -> None:
+    aws.has("uploads", forms=("csv", "xlsx"), one="1")
+    aws.has("results")
+    aws.takes(2)
+    aws.has("results", one="first")
+    aws.reports("one", state="accepted")
+    assert [told["state"] for told in aws.processes(wait_timeout=1)["submissions"]] == ["accepted"]
 
 
 def test_a_report_of_before_is_no_answer(aws: Aws) -> None:

@@ -17,6 +17,7 @@ class StepFailedError(Exception):
 def values_kept_out_of_logs() -> Iterator[None]:
     """Library errors may quote cells. Dagster stores the message of an error, so it goes; the trace stays."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from polars.exceptions import PanicException
 
     from localgov_pipeline.defs.storage import BucketClosedError, BucketUnreachableError
     from localgov_pipeline.lib.pseudonyms import KeyMissingError
@@ -27,7 +28,8 @@ def values_kept_out_of_logs() -> Iterator[None]:
         yield
     except (FileRefusedError, BotoCoreError, ClientError, *about_no_cell):
         raise
-    except Exception as error:
+    # A panic of polars is no Exception, and quotes cells all the same.
+    except (Exception, PanicException) as error:
         raise StepFailedError(f"{type(error).__name__} (message withheld: it may quote the file)").with_traceback(
             error.__traceback__
         ) from None

@@ -29,10 +29,6 @@ class CheckOutcome(NamedTuple):
     counts: dict[str, int]
 
 
-class UnknownCheckError(ValueError):
-    pass
-
-
 class _Given(NamedTuple):
     tables: Mapping[str, pl.LazyFrame]
     errors: Mapping[str, pl.LazyFrame]
@@ -54,13 +50,9 @@ def check(
 
     `tables`: cleaned, with `row`; those of the submission and, to compare with, others of the same dataset and year.
     `about`: tables of the submission, the only ones of which something is said (all, if not given). `errors`: of the
-    cleaning, by table, without which codes are not checked. `thresholds` go before the declared ones.
+    cleaning, by table, without which codes are not checked. `thresholds` go before the declared ones; those of
+    checks that the year does not have are left aside.
     """
-    if unknown := sorted(set(thresholds) - set(dataset.checks)):
-        raise UnknownCheckError(
-            f"Thresholds for {', '.join(unknown)}: no such checks of {dataset.name}. It has "
-            f"{', '.join(dataset.checks)}."
-        )
     named = frozenset(tables if about is None else about)
     given = _Given(tables, errors or {}, named, previous_year_rows or {}, dataset)
     outcomes: list[CheckOutcome] = []

@@ -40,6 +40,12 @@ def clean(rows: pl.LazyFrame, table: Table) -> Cleaned:
     return Cleaned(usable.select(ROW, *rules), _errors(judged, rules, table))
 
 
+def without_key(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
+    """The rows that are left out. They are looked for among what was read: of XML many rows have the same number, so
+    the numbers that errors name do not tell how many rows they are about."""
+    return rows.filter(pl.any_horizontal(rule_of(name, table.columns[name]).clean.is_null() for name in table.key))
+
+
 def cleaned_schema(table: Table) -> pl.Schema:
     return pl.Schema({ROW: pl.UInt32(), **{name: cleaned_type(column) for name, column in table.columns.items()}})
 

@@ -339,3 +339,12 @@ def declared_years(dataset: str) -> range:
 @cache
 def declared(dataset: str, year: int) -> Dataset:
     return dataset_for_year(_document(dataset), year, f"datasets/{dataset}.yaml")
+
+
+def retention_of(dataset: str, year: int) -> Retention:
+    """Of what is not declared nobody has said why it would be kept: the shortest times that are declared at all."""
+    try:
+        return declared(dataset, year).retention
+    except UnknownDatasetError:
+        every = [declared(name, declared_years(name)[-1]).retention for name in declared_datasets()]
+        return Retention(**{kind: min(getattr(found, kind) for found in every) for kind in Retention.model_fields})

@@ -40,20 +40,35 @@ class ManifestName(NamedTuple):
         return f"{self.prefix}manifest.json"
 
 
-def deciding_reports(reports: Iterable[Report]) -> dict[str, Report]:
+def last_uploads(reports: Iterable[Report]) -> dict[str, tuple[str, str]]:
+    """Submission to when its content was uploaded last, and as which submission: itself or a duplicate of it.
+
+    Whoever sends a file once more means it to be the latest, also if one that was sent in between ends after it.
+    """
+    by_name = {report["submission"]: report for report in reports}
+    found = {name: (report["uploaded_at"], name) for name, report in by_name.items()}
+    for name, report in by_name.items():
+        original = report.get("duplicate_of")
+        if report["state"] == "duplicate" and by_name.get(original, {}).get("sha256") == report["sha256"]:
+            found[original] = max(found[original], (report["uploaded_at"], name))
+    return found
+
+
+def deciding_reports(reports: Collection[Report]) -> dict[str, Report]:
     """Table to the report that has the last word on it: the latest upload, by time and then by identifier.
 
     When a report was written plays no part: files may be processed in any order.
     """
+    moments = last_uploads(reports)
     ordered = sorted(
         (report for report in reports if report["state"] in _DECIDING),
-        key=lambda report: (report["uploaded_at"], report["submission"]),
+        key=lambda report: moments[report["submission"]],
     )
     return {table: report for report in ordered for table in report["tables"]}
 
 
 def current_reports(
-    reports: Iterable[Report], withdrawn: Collection[str] = (), shared_since: datetime | None = None
+    reports: Collection[Report], withdrawn: Collection[str] = (), shared_since: datetime | None = None
 ) -> dict[str, Report]:
     """Table to the report of the submission that is shared now.
 
@@ -61,10 +76,13 @@ def current_reports(
     its date.
     """
     earliest = "" if shared_since is None else in_utc(shared_since)
+    moments = last_uploads(reports)
     return {
         table: report
         for table, report in deciding_reports(reports).items()
-        if report["state"] == "accepted" and report["submission"] not in withdrawn and report["uploaded_at"] >= earliest
+        if report["state"] == "accepted"
+        and report["submission"] not in withdrawn
+        and moments[report["submission"]][0] >= earliest
     }
 
 

@@ -20,6 +20,7 @@ from localgov_pipeline.defs.local_authority import (
     stage6_pseudonymised,
     stage7_shared,
     stage8_report,
+    thresholds,
     withdrawal,
 )
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
@@ -31,6 +32,7 @@ from localgov_pipeline.defs.storage import Storage
 
 
 def definitions() -> dg.Definitions:
+    thresholds.refuse_unknown()
     return dg.Definitions(
         assets=[
             stage2_uploaded.uploaded,

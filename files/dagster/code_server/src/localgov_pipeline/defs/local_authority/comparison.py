@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from localgov_pipeline.defs.local_authority.standing import standing
 from localgov_pipeline.defs.local_authority.submission import Facts, SubmissionResource
+from localgov_pipeline.defs.local_authority.thresholds import thresholds
 from localgov_pipeline.defs.scratch import Scratch
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.declarations import Dataset, declared
@@ -36,12 +35,6 @@ def outcomes(storage: Storage, submission: SubmissionResource, scratch: Scratch,
     others = _others(storage, identity, scratch, _compared_with(dataset, facts.tables))
     before = _rows_before(storage, identity)
     return check({**others, **own}, dataset, before, thresholds(identity.dataset), about=[*own], errors=errors)
-
-
-def thresholds(dataset: str) -> dict[str, float]:
-    """The authority's own, from CHECK_THRESHOLDS: dataset to check to number. They go before the declared ones."""
-    configured: dict[str, dict[str, float]] = json.loads(os.environ.get("CHECK_THRESHOLDS", "{}"))
-    return configured.get(dataset, {})
 
 
 def _compared_with(dataset: Dataset, own: Mapping[str, object]) -> set[str]:

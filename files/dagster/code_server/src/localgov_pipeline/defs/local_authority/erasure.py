@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from itertools import chain
 
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.submissions import (
@@ -70,7 +71,8 @@ def erase_reports(storage: Storage, where: DatasetYear, submissions: Iterable[st
 
 
 def dataset_years(storage: Storage) -> list[DatasetYear]:
-    """Of which there are results."""
-    keys = (entry.key.split("/") for entry in storage.objects(storage.data_store, RESULTS_PREFIX))
+    """Of which there are uploads or results."""
+    listed = (storage.objects(storage.data_store, prefix) for prefix in (UPLOADS_PREFIX, RESULTS_PREFIX))
+    keys = (entry.key.split("/") for entry in chain.from_iterable(listed))
     found = {(parts[1], parts[2]) for parts in keys if len(parts) > 3 and parts[2].isdigit()}
     return [DatasetYear(dataset, int(year)) for dataset, year in sorted(found)]

@@ -3,8 +3,9 @@
 
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -70,25 +71,52 @@ def _remove_results(storage: Storage, submission: SubmissionResource) -> None:
 
 
 def reject_as_not_processed(storage: Storage, submission: SubmissionResource) -> None:
+    """But for what has come to its end before: that it could not be done once more changes nothing about it."""
+    report = _report(storage, submission)
+    if _is_about(report, submission) and report["state"] != "rejected":
+        return
     reject(storage, submission, refusal("platform", _NOT_PROCESSED))
+
+
+def _report(storage: Storage, submission: SubmissionResource) -> dict[str, Any]:
+    """The one that there is; empty if there is none."""
+    key = submission.identity.report_key
+    written = storage.fetch(storage.data_store, key) if storage.has(storage.data_store, key) else None
+    found: dict[str, Any] = {} if written is None else json.loads(written.content)
+    return found
+
+
+def _is_about(report: dict[str, Any], submission: SubmissionResource) -> bool:
+    """This version of the upload. A withdrawal is about all that there ever are."""
+    return bool(report) and (report["state"] == "withdrawn" or report["version_id"] == submission.version_id)
 
 
 @dg.failure_hook(required_resource_keys={"storage", "submission"})
 def reject_after_last_attempt(context: dg.HookContext) -> None:
-    run = context.instance.get_run_by_id(context.run_id)
-    attempts_made = int(run.tags.get("dagster/retry_number", "0")) if run else 0
-    if attempts_made >= MAX_RETRIES:
-        context.log.error("Given up after %d attempts: the submission is reported as rejected.", attempts_made + 1)
+    attempts = _attempts_if_last(context)
+    if attempts:
+        context.log.error("Given up after %d attempts: rejected, unless it was processed before.", attempts)
         reject_as_not_processed(context.resources.storage, context.resources.submission)
+
+
+@dg.failure_hook
+def say_so_after_last_attempt(context: dg.HookContext) -> None:
+    """In words that the operators' alarm listens to: of such a job no uploader would ever tell them."""
+    attempts = _attempts_if_last(context)
+    if attempts:
+        context.log.error("Given up after %d attempts: the job %s was not done.", attempts, context.job_name)
+
+
+def _attempts_if_last(context: dg.HookContext) -> int:
+    """How many were made, if there will be no other; else 0."""
+    run = context.instance.get_run_by_id(context.run_id)
+    retries = int(run.tags.get("dagster/retry_number", "0")) if run else 0
+    return retries + 1 if retries >= MAX_RETRIES else 0
 
 
 @dg.op(description="Tell the uploader of a submission that no run of it came to an end.")
 def report_as_not_processed(context: dg.OpExecutionContext, storage: Storage, submission: SubmissionResource) -> None:
-    import json
-
-    key = submission.identity.report_key
-    written = storage.fetch(storage.data_store, key) if storage.has(storage.data_store, key) else None
-    if written is not None and json.loads(written.content)["version_id"] == submission.version_id:
+    if _is_about(_report(storage, submission), submission):
         context.log.info("The submission has a report by now: nothing to do.")
         return
     context.log.error("No run finished in time: the submission is reported as rejected.")

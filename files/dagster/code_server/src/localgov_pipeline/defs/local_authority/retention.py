@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 
 from localgov_pipeline.defs.local_authority import erasure
-from localgov_pipeline.defs.local_authority.rejection import RETRIED
+from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.storage import JSON, Storage
-from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
-from localgov_pipeline.lib.manifests import in_utc
-from localgov_pipeline.lib.submissions import RETENTION_PREFIX, STAGES, DatasetYear
+from localgov_pipeline.lib.declarations import retention_of
+from localgov_pipeline.lib.manifests import in_utc, last_uploads
+from localgov_pipeline.lib.submissions import RETENTION_PREFIX, STAGES, UPLOADS_PREFIX, DatasetYear, submission_of
 
 
 @dg.op(description="Remove what is past the date that its dataset declares, and write down what was removed.")
@@ -29,15 +29,14 @@ def remove_what_is_past_its_date(context: dg.OpExecutionContext, storage: Storag
 
 
 def _removed(storage: Storage, where: DatasetYear, now: datetime) -> dict[str, Any]:
-    """Of one dataset and year. Nothing has a date whose dataset is not declared."""
-    try:
-        days = declared(where.dataset, where.year).retention
-    except UnknownDatasetError:
-        return {**where._asdict(), "versions": {}}
+    """Of one dataset and year."""
+    days = retention_of(where.dataset, where.year)
     # Manifests first: a submission that is past its date for sharing is not current any more.
     reports = settle(storage, where).reports
+    moments = {name: uploaded_at for name, (uploaded_at, _) in last_uploads(reports.values()).items()}
+    moments = {**_uploads(storage, where), **moments}
     past_results, past_shared = (
-        {name for name, report in reports.items() if report["uploaded_at"] < in_utc(now - timedelta(days=limit))}
+        {name for name, uploaded_at in moments.items() if uploaded_at < in_utc(now - timedelta(days=limit))}
         for limit in (days.results, days.shared)
     )
     old_stages = _old_stages(storage, where, now, days.workspace)
@@ -55,13 +54,24 @@ def _removed(storage: Storage, where: DatasetYear, now: datetime) -> dict[str, A
     return {**where._asdict(), "submissions": sorted(past_results | past_shared), "versions": counts}
 
 
+def _uploads(storage: Storage, where: DatasetYear) -> dict[str, str]:
+    """When each was put there, by what S3 says: there may be some that no run has reported."""
+    listed = storage.objects(storage.data_store, f"{UPLOADS_PREFIX}{where.path}/")
+    found = ((submission_of(entry.key), in_utc(entry.last_modified)) for entry in listed)
+    return {submission.submission: uploaded_at for submission, uploaded_at in found if submission is not None}
+
+
 def _old_stages(storage: Storage, where: DatasetYear, now: datetime, days: int) -> set[str]:
     limit = now - timedelta(days=days)
     listed = (entry for stage in STAGES for entry in storage.objects(storage.workspace, f"{stage}/{where.path}/"))
     return {entry.key for entry in listed if entry.last_modified < limit}
 
 
-@dg.job(tags=RETRIED, description="Remove from every bucket what is past the date that its dataset declares.")
+@dg.job(
+    tags=RETRIED,
+    hooks={say_so_after_last_attempt},
+    description="Remove from every bucket what is past the date that its dataset declares.",
+)
 def retention() -> None:
     remove_what_is_past_its_date()
 

@@ -72,37 +72,39 @@ def cleaned(
 
 
 def _refuse_without_rows(parsed: Facts, counts: dict[str, Counts], submission: SubmissionResource) -> None:
-    """A table without rows is a fault where rows were read of it, or where the file has no other: a census may well
-    have no child with a disability."""
+    """A census may well have no child with a disability. A file or a sheet of one table is about that table: without
+    rows it would take the place of what is shared of it."""
     from localgov_pipeline.lib.cleaning import refuse_without_rows
     from localgov_pipeline.lib.declarations import declared
 
-    tables = declared(submission.dataset, submission.year).tables
-    nothing_read = not any(facts.read for facts in parsed.tables.values())
-    for table, facts in parsed.tables.items():
-        if facts.read or nothing_read:
-            refuse_without_rows(facts.read, counts[table].written, tables[table])
+    dataset = declared(submission.dataset, submission.year)
+    if dataset.format == "xml" and any(count.written for count in counts.values()):
+        return
+    # Of several without rows, the one that was read tells more about why.
+    for table, facts in sorted(parsed.tables.items(), key=lambda found: -found[1].read):
+        refuse_without_rows(facts.read, counts[table].written, dataset.tables[table])
 
 
 def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> Counts:
     import polars as pl
 
-    from localgov_pipeline.lib.cleaning import ROW, clean, sink
+    from localgov_pipeline.lib.cleaning import clean, sink, without_key
     from localgov_pipeline.lib.declarations import declared
 
     identity = submission.identity
     rules = declared(identity.dataset, identity.year).tables[table]
     rows, errors = scratch.folder("cleaned") / f"{table}.parquet", scratch.folder("errors") / f"{table}.parquet"
-    sink(clean(pl.scan_parquet(scratch.folder("parsed") / f"{table}.parquet"), rules), rows, errors)
-    of_key = pl.scan_parquet(errors).filter(pl.col("column").is_in(list(rules.key)))
+    read = pl.scan_parquet(scratch.folder("parsed") / f"{table}.parquet")
+    sink(clean(read, rules), rows, errors)
     written, left_out, listed = (
         frame.item()
         for frame in pl.collect_all(
             [
                 pl.scan_parquet(rows).select(pl.len()),
-                of_key.select(pl.col(ROW).n_unique()),
+                without_key(read, rules).select(pl.len()),
                 pl.scan_parquet(errors).select(pl.len()),
-            ]
+            ],
+            engine="streaming",
         )
     )
     storage.put_file(storage.workspace, identity.stage_key("cleaned", table), rows, PARQUET)

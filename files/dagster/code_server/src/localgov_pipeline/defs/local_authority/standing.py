@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 from localgov_pipeline.defs.storage import JSON, Storage
 from localgov_pipeline.lib import manifests
-from localgov_pipeline.lib.declarations import UnknownDatasetError, declared
+from localgov_pipeline.lib.declarations import UnknownDatasetError, declared, retention_of
 from localgov_pipeline.lib.submissions import DatasetYear, submission_of_report, submission_of_withdrawal
 
 # Of a report, what later decisions need.
 _KEPT = (
     "submission", "state", "uploaded_at", "sha256", "tables", "shared", "schema_version", "code_version", "version_id",
+    "duplicate_of",
 )  # fmt: skip
 _NOT_SUBMISSIONS = frozenset({"manifest.json"})
 
@@ -78,7 +79,13 @@ def _index(storage: Storage, where: DatasetYear) -> dict[str, dict[str, Any]]:
         return {}
     fetched = storage.fetch(storage.data_store, where.index_key)
     known: dict[str, dict[str, Any]] = {} if fetched is None else json.loads(fetched.content)["reports"]
-    return known
+    # What an earlier release kept may lack what is needed now: read once more.
+    return {key: entry for key, entry in known.items() if set(entry["report"]) == set(_KEPT)}
+
+
+def seen_reports(storage: Storage, where: DatasetYear) -> dict[str, str]:
+    """Keys, with their entity tags, of the reports that the manifests follow from."""
+    return {key: entry["etag"] for key, entry in _index(storage, where).items()}
 
 
 def _read(storage: Storage, listed: Listed, known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -91,19 +98,28 @@ def _read(storage: Storage, listed: Listed, known: Mapping[str, dict[str, Any]])
         # It was there a moment ago: whoever removed it settles after that.
         if fetched is not None:
             report = json.loads(fetched.content)
-            found[key] = {"etag": etag, "report": {name: report.get(name) for name in _KEPT}}
+            found[key] = {"etag": etag, "report": _kept(report)}
     return found
+
+
+def _kept(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The reports of the form before knew neither tables nor manifests, so nothing of theirs is current."""
+    kept = {name: report.get(name) for name in _KEPT}
+    return {
+        **kept,
+        "uploaded_at": kept["uploaded_at"] or report["finished_at"],
+        "tables": kept["tables"] or {},
+        "shared": kept["shared"] if isinstance(kept["shared"], list) else [],
+    }
 
 
 def _standing(where: DatasetYear, listed: Listed, known: Mapping[str, dict[str, Any]]) -> Standing:
     reports = {entry["report"]["submission"]: entry["report"] for entry in known.values()}
     profiles = manifests.profiles_of(reports.values())
-    since: datetime | None = None
     with suppress(UnknownDatasetError):
-        dataset = declared(where.dataset, where.year)
         # A report that said what was shared may have been replaced by one that shares nothing.
-        profiles |= set(dataset.profiles)
-        since = datetime.now(UTC) - timedelta(days=dataset.retention.shared)
+        profiles |= set(declared(where.dataset, where.year).profiles)
+    since = datetime.now(UTC) - timedelta(days=retention_of(where.dataset, where.year).shared)
     current = manifests.current_reports(reports.values(), listed.withdrawn, since)
     return Standing(reports, current, manifests.manifests(where, profiles, current))
 

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from localgov_pipeline.defs.local_authority.erasure import erase_submission
-from localgov_pipeline.defs.local_authority.rejection import RETRIED, finish
+from localgov_pipeline.defs.local_authority.rejection import RETRIED, finish, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import ONE_AT_A_TIME, SubmissionResource, run_config
 from localgov_pipeline.defs.storage import Storage
@@ -64,7 +64,11 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@dg.job(tags=RETRIED, description="Take a submission back: from what is shared, and from every bucket.")
+@dg.job(
+    tags=RETRIED,
+    hooks={say_so_after_last_attempt},
+    description="Take a submission back: from what is shared, and from every bucket.",
+)
 def withdraw() -> None:
     withdraw_submission()
 
