@@ -327,6 +327,24 @@ def test_a_cache_speaks_tls_to_who_knows_a_token_that_no_template_has(properties
     assert properties["AuthToken"] == {"Sub": "{{resolve:secretsmanager:${Token}:SecretString:token}}"}
 
 
+def test_a_balancer_that_is_to_have_a_web_acl_has_it() -> None:
+    ((where, properties),) = resources("AWS::WAFv2::WebACLAssociation")
+    assert where == "services_balanced/PublicBalancerFirewall"
+    assert properties["ResourceArn"] == {"Ref": "PublicBalancer"}
+    assert ":regional/webacl/frontend/" in properties["WebACLArn"]
+
+
+def test_tasks_run_on_the_architecture_and_runs_on_the_capacity_that_were_chosen() -> None:
+    chosen = {"services": ("X86_64", "FARGATE"), "services_balanced": ("ARM64", "FARGATE_SPOT")}
+    for template, (architecture, capacity) in chosen.items():
+        tasks = {where: task for where, task in TASKS if where.startswith(f"{template}/")}
+        assert {task["RuntimePlatform"]["CpuArchitecture"] for task in tasks.values()} == {architecture}
+        (daemon,) = [task for where, task in tasks.items() if where.endswith("/DaemonTaskDefinition")]
+        told = {entry["Name"]: entry["Value"] for entry in containers(daemon)[-1]["Environment"]}
+        assert told["RUN_CAPACITY_PROVIDER"] == capacity
+        assert capacity in dict(resources("AWS::ECS::Cluster"))[f"{template}/Cluster"]["CapacityProviders"]
+
+
 @named(resources("AWS::Cognito::UserPool"))
 def test_a_user_pool_holds_whom_the_authority_put_in_and_is_not_removed_by_accident(properties: dict[str, Any]) -> None:
     assert properties["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}

@@ -97,3 +97,15 @@ def test_roles_of_two_states_that_no_request_takes_are_refused_before_they_are_d
     assert fits == ""
     assert "makes a template of 51201 bytes, and a request takes 51200" in does_not
     assert "Change fewer services at once" in does_not
+
+
+def test_what_has_to_be_alone_is_refused_twice(tmp_path: Path) -> None:
+    refusal = task("present", "Refuse several of what has to be alone")
+    declarations: list[dict[str, Any]] = [
+        {"scheduler": {"alone": True, "desired_count": 2}, "portal": {"desired_count": 2}},
+        {"scheduler": {"alone": True}, "idle": {"alone": True, "desired_count": 0}, "portal": {"desired_count": 2}},
+    ]
+    plays = [play_of(refusal, {"la_services_services": services}) for services in declarations]
+    two, one = said(plays, tmp_path)
+    assert "localhost declares several tasks of scheduler, of which there may be one at a time" in two
+    assert one == ""
