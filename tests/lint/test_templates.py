@@ -354,6 +354,16 @@ def test_a_user_pool_holds_whom_the_authority_put_in_and_is_not_removed_by_accid
     assert properties["Policies"]["PasswordPolicy"]["MinimumLength"] >= 14
 
 
+def test_invitations_are_sent_by_the_authoritys_own_sender_where_it_has_one() -> None:
+    pools = dict(resources("AWS::Cognito::UserPool"))
+    assert "EmailConfiguration" not in pools["signin/UserPool"]
+    assert pools["signin_saml/UserPool"]["EmailConfiguration"] == {
+        "EmailSendingAccount": "DEVELOPER",
+        "SourceArn": "arn:aws:ses:eu-west-2:012345670123:identity/camden.example",
+        "From": "Uploads <uploads@camden.example>",
+    }
+
+
 @named(resources("AWS::Cognito::UserPoolClient"))
 def test_people_sign_in_by_the_code_flow_alone_and_cannot_give_themselves_a_group(properties: dict[str, Any]) -> None:
     assert properties["GenerateSecret"] is True
