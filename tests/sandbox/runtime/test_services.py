@@ -53,7 +53,7 @@ def test_a_stopped_task_of_a_service_is_replaced_at_the_same_address(camden: Acc
     camden.ecs.stop_task(cluster=camden.cluster, task=first["taskArn"])
     second = camden.service_task(other_than=first["taskArn"])
     assert address_of(second) == address_of(first)
-    assert _says(address_of(second)) == "hello from nobody"
+    eventually(lambda: _says(address_of(second)) == "hello from nobody", "the task that took its place")
 
 
 def test_a_deployment_replaces_the_only_task_of_a_service_in_place(camden: Account) -> None:
