@@ -17,6 +17,7 @@ from ansible.module_utils.common.dict_transformations import camel_dict_to_snake
 from ansible_collections.localgov.platform.plugins.module_utils._cloudtrail_logs import Period
 
 HISTORY = timedelta(days=90)
+_SECOND = timedelta(seconds=1)
 # What is done to a trail; each names it as `name` or `trailName`, by its name or ARN.
 TRAIL_EVENTS = ("CreateTrail", "DeleteTrail", "PutEventSelectors", "StartLogging", "StopLogging", "UpdateTrail")
 # What is done to the bucket of its log files.
@@ -248,7 +249,11 @@ def _missing(aspect: _Aspect, now: datetime) -> list[tuple[datetime, datetime]]:
     begin: datetime | None = None
     for moment, is_so in aspect.marks:
         if is_so and begin is not None:
-            found.append((begin, moment))
+            # The history knows whole seconds: what begins and ends within one may have lasted for as long.
+            end = max(moment, begin + _SECOND)
+            if found and begin <= found[-1][1]:
+                begin = found.pop()[0]
+            found.append((begin, end))
         begin = None if is_so else begin or moment
     return [*found, (begin, now)] if begin else found
 

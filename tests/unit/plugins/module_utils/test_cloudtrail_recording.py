@@ -85,6 +85,15 @@ def test_recording_is_missed_from_each_stop_to_the_next_start() -> None:
     assert found(state) == [(day(7), day(8), stopped)], "the last time, also without the event history"
 
 
+def test_recording_that_was_stopped_for_less_than_a_second_is_missed_for_one() -> None:
+    moment = day(3).replace(microsecond=400_000)
+    events = [event("StopLogging", moment), event("StartLogging", moment)]
+    state = with_status(StopLoggingTime=moment, StartLoggingTime=moment + timedelta(milliseconds=300))
+    ((begin, end, reason),) = found(state, *events)
+    assert reason == "recording was stopped"
+    assert begin <= moment < end <= moment + timedelta(seconds=1)
+
+
 def test_a_stop_before_the_period_counts_from_its_beginning_and_one_that_lasts_until_its_end() -> None:
     state = with_status(IsLogging=False, StopLoggingTime=day(-1))
     assert found(state) == [(PERIOD.since, PERIOD.until, "recording was stopped")]
