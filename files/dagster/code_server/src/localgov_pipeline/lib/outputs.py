@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
+from localgov_pipeline.lib.checks import FINDING_SCHEMA
+from localgov_pipeline.lib.cleaning import ROW
 from localgov_pipeline.lib.code_version import code_version
 from localgov_pipeline.lib.declarations import Table
 from localgov_pipeline.lib.findings import Finding
@@ -24,7 +25,6 @@ ERRORS_SHOWN = 200
 ROWS_NAMED = 20
 TABLE = "table"
 # The first columns are what a list of errors always had.
-FINDINGS_SCHEMA = pl.Schema({**ERROR_SCHEMA, TABLE: pl.String()})
 _FORMATS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
 
 
@@ -52,11 +52,11 @@ def digest(path: Path) -> str:
 
 
 def labelled(errors: pl.LazyFrame, table: str) -> pl.LazyFrame:
-    return errors.with_columns(pl.lit(table).alias(TABLE)).select(FINDINGS_SCHEMA.names())
+    return errors.with_columns(pl.lit(table).alias(TABLE)).select(FINDING_SCHEMA.names())
 
 
 def findings_csv(findings: Iterable[Finding]) -> bytes:
-    frame = pl.DataFrame([(*finding, None) for finding in findings], schema=FINDINGS_SCHEMA, orient="row")
+    frame = pl.DataFrame([(*finding, None) for finding in findings], schema=FINDING_SCHEMA, orient="row")
     return frame.write_csv().encode()
 
 
@@ -69,7 +69,7 @@ class Errors(NamedTuple):
 
 
 def errors_of(errors: pl.LazyFrame) -> Errors:
-    """Of a frame with FINDINGS_SCHEMA, of any length."""
+    """Of a frame with FINDING_SCHEMA, of any length."""
     grouped = errors.group_by("rule", "column", TABLE, "reason", maintain_order=True).agg(
         pl.len().alias("count"), pl.col(ROW).drop_nulls().head(ROWS_NAMED).alias("rows")
     )
@@ -80,7 +80,7 @@ def errors_of(errors: pl.LazyFrame) -> Errors:
 
 
 def errors_of_findings(findings: Sequence[Finding]) -> Errors:
-    frame = pl.LazyFrame([(*finding, None) for finding in findings], schema=FINDINGS_SCHEMA, orient="row")
+    frame = pl.LazyFrame([(*finding, None) for finding in findings], schema=FINDING_SCHEMA, orient="row")
     return errors_of(frame)
 
 

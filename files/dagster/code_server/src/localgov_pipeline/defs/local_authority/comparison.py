@@ -92,10 +92,10 @@ def refusal_of(entries: Sequence[Mapping[str, Any]]) -> FileRefusedError | None:
 def write_findings(found: Sequence[CheckOutcome], scratch: Scratch) -> None:
     import polars as pl
 
-    from localgov_pipeline.lib.outputs import FINDINGS_SCHEMA
+    from localgov_pipeline.lib.checks import FINDING_SCHEMA
 
-    frames = [outcome.findings.select(FINDINGS_SCHEMA.names()) for outcome in found]
-    pl.concat([pl.DataFrame(schema=FINDINGS_SCHEMA), *frames]).write_parquet(scratch.folder("findings") / "all.parquet")
+    frames = [outcome.findings.select(FINDING_SCHEMA.names()) for outcome in found]
+    pl.concat([pl.DataFrame(schema=FINDING_SCHEMA), *frames]).write_parquet(scratch.folder("findings") / "all.parquet")
 
 
 def findings(scratch: Scratch) -> pl.LazyFrame:
