@@ -19,6 +19,7 @@ from sandbox.emulator import (
     audit_history,
     audit_trails,
     buckets,
+    call_log,
     calls,
     functions,
     gateway,
@@ -63,7 +64,7 @@ CHANGES = (
     schedules,
 )
 # These wrap what the changes and the task runtime have put in place.
-LAST_CHANGES = (stack_permissions, used_permissions)
+LAST_CHANGES = (stack_permissions, used_permissions, call_log)
 _NEEDS = (
     "ministack.app.app",
     "ministack.app._load_persisted_state",
