@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures
 
 ACCOUNTS = {"hub", "camden", "croydon", "sutton"}
 
@@ -35,7 +35,7 @@ def test_a_rehearsal_on_empty_accounts_foresees_changes_and_makes_none(settings:
     """The first test of the folder: nothing has asked for the deployment yet."""
     assert held(settings) == dict.fromkeys(ACCOUNTS, (0, 0))
     rehearsal = playbook("site", "--check", "--diff")
-    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
+    assert rehearsal.returncode == 0, failures(rehearsal)
     assert all(counts["changed"] > 0 for counts in recap(rehearsal).values())
     assert held(settings) == dict.fromkeys(ACCOUNTS, (0, 0))
 
@@ -49,7 +49,7 @@ def test_a_second_pass_changes_nothing_on_any_account(
     deployed: subprocess.CompletedProcess[str], playbook: Playbook
 ) -> None:
     again = playbook("site")
-    assert again.returncode == 0, again.stdout[-4000:]
+    assert again.returncode == 0, failures(again)
     assert {host: counts["changed"] for host, counts in recap(again).items()} == dict.fromkeys(ACCOUNTS, 0)
 
 
@@ -57,7 +57,7 @@ def test_a_rehearsal_on_deployed_accounts_foresees_no_change(
     deployed: subprocess.CompletedProcess[str], playbook: Playbook
 ) -> None:
     rehearsal = playbook("site", "--check", "--diff")
-    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
+    assert rehearsal.returncode == 0, failures(rehearsal)
     assert {host: counts["changed"] for host, counts in recap(rehearsal).items()} == dict.fromkeys(ACCOUNTS, 0)
 
 
@@ -67,7 +67,7 @@ def test_a_rehearsal_shows_a_share_that_the_inventory_revokes_for_everybody(
     everybody = tmp_path / "hosts.yml"
     everybody.write_text("all: {vars: {platform_share: revoked}}\n")
     rehearsal = playbook("site", "--check", "-i", str(everybody), "--limit", "hub,croydon")
-    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
+    assert rehearsal.returncode == 0, failures(rehearsal)
     assert {host: counts["changed"] > 0 for host, counts in recap(rehearsal).items()} == {"hub": False, "croydon": True}
 
 

@@ -22,7 +22,7 @@ from sandbox.journey.person import wait_for
 from sandbox.people import Person, user_pool
 from sandbox.sessions import client_of_root, mails_to
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures
 from tests.e2e.test_sign_in import browser, sign_in  # noqa: F401 - a fixture
 from tests.sandbox.conftest import policy
 
@@ -89,7 +89,7 @@ def workflow(
         {"platform_add_users_image": "frontend", "add_users_stepfn_operatives": {OPERATIVE: [person]}}
     )
     run = playbook("site", "-l", ACCOUNT, "-e", declared)
-    assert run.returncode == 0, run.stdout[-4000:]
+    assert run.returncode == 0, failures(run)
     return Workflow(settings, declared, credentials)
 
 
@@ -165,7 +165,7 @@ def test_people_added_by_one_s3_write_or_by_the_playbook_sign_in_to_the_frontend
         }
     )
     run = playbook("add_users", "-l", ACCOUNT, "-e", workflow.declared, "-e", given)
-    assert run.returncode == 0, run.stdout[-4000:]
+    assert run.returncode == 0, failures(run)
     assert told not in run.stdout
 
     frontend = organisation.frontend(ACCOUNT)
