@@ -10,7 +10,9 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -24,7 +26,7 @@ from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
 from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
-from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.defs.storage import Storage, aws_client
 from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
 from localgov_pipeline.lib.submissions import DatasetYear
@@ -549,7 +551,7 @@ def test_a_run_that_saw_less_and_ended_last_is_made_up_for(
 
 
 def _die(*_: object) -> None:
-    raise MemoryError
+    raise dg.Failure("died", allow_retries=False)
 
 
 def test_a_withdrawn_submission_is_gone_from_every_bucket_and_it_is_on_record_who_asked(authority: Authority) -> None:
@@ -772,6 +774,51 @@ def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
     assert authority.keys("shared") == set()
     assert authority.tick() == []
+
+
+def test_a_step_that_fails_for_a_passing_reason_waits_and_goes_on_in_the_same_run(authority: Authority) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+
+    with refused_once(authority.buckets["workspace"]):
+        outcome = authority.run(request)
+
+    assert outcome.success
+    assert tried_again(outcome) == ["parsed"]
+    assert authority.report()["state"] == "accepted"
+    assert authority.current() == {"header": FIRST}
+
+
+def test_what_fails_for_good_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
+
+    outcome = authority.run(request)
+
+    assert not outcome.success
+    assert tried_again(outcome) == []
+
+
+@contextmanager
+def refused_once(bucket: str) -> Iterator[None]:
+    """S3 refuses the first object that is put into the bucket, with an answer that its client does not repeat."""
+    answers = [{"Error": {"Code": "OperationAborted"}, "ResponseMetadata": {"HTTPStatusCode": 409}}]
+
+    def answer(params: dict[str, Any], **_: object) -> tuple[SimpleNamespace, dict[str, Any]] | None:
+        return (SimpleNamespace(status_code=409), answers.pop()) if answers and bucket in params["url"] else None
+
+    events = aws_client("s3").meta.events
+    events.register("before-call.s3.PutObject", answer)
+    try:
+        yield
+    finally:
+        events.unregister("before-call.s3.PutObject", answer)
+
+
+def tried_again(outcome: dg.ExecuteInProcessResult) -> list[str | None]:
+    """The steps that failed and were to be tried again in the same run."""
+    return [event.step_key for event in outcome.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
 
 def test_what_is_accepted_stays_so_when_it_cannot_be_processed_once_more(

@@ -12,6 +12,7 @@ import dagster as dg
 from localgov_pipeline.defs.local_authority import erasure
 from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import JSON, Storage
 from localgov_pipeline.lib.declarations import retention_of
 from localgov_pipeline.lib.manifests import in_utc, last_uploads
@@ -69,6 +70,7 @@ def _old_stages(storage: Storage, where: DatasetYear, now: datetime, days: int) 
 
 @dg.job(
     tags=RETRIED,
+    op_retry_policy=BACK_OFF,
     hooks={say_so_after_last_attempt},
     description="Remove from every bucket what is past the date that its dataset declares.",
 )
