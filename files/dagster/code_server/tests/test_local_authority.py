@@ -10,7 +10,9 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -18,13 +20,14 @@ import polars as pl
 import pytest
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
-from localgov_pipeline.defs.local_authority import retention, standing
+from localgov_pipeline.defs.local_authority import retention, stage8_report, standing
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled_reports
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
+from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
 from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
-from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.defs.storage import Storage, aws_client
 from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
 from localgov_pipeline.lib.submissions import DatasetYear
@@ -111,6 +114,20 @@ class Authority:
         found: dict[str, Any] = json.loads(self.read("shared", f"{group}manifest.json"))
         return found
 
+    def shared_files(self) -> set[str]:
+        """Their keys, without what of them is their content's."""
+        return {re.sub(r"\.[0-9a-f]{16}\.", ".", key) for key in self.keys("shared")}
+
+    def named_files(self) -> dict[str, str]:
+        """The files that the manifest names, by key, each with the SHA-256 that the manifest and its content have."""
+        found = {}
+        for table in self.manifest()["tables"].values():
+            for entry in (table["parquet"], table["csv"]):
+                content = client().get_object(Bucket=self.buckets["shared"], Key=entry["key"])["Body"].read()
+                assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+                found[entry["key"]] = entry["sha256"]
+        return found
+
     def current(self, group: str = GROUP) -> dict[str, str]:
         """Table to the submission that is shared of it."""
         return {table: entry["submission"] for table, entry in self.manifest(group)["tables"].items()}
@@ -189,7 +206,7 @@ def test_the_manifest_says_what_is_shared_and_its_digests_are_those_of_the_files
     assert entry["submission"] == FIRST
     assert entry["uploaded_at"] == authority.report()["uploaded_at"]
     keys = {f"{GROUP}header/{FIRST}.{form}" for form in ("parquet", "csv")}
-    assert authority.keys("shared") == {*keys, f"{GROUP}manifest.json"}
+    assert authority.shared_files() == {*keys, f"{GROUP}manifest.json"}
     for form in ("parquet", "csv"):
         content = client().get_object(Bucket=authority.buckets["shared"], Key=entry[form]["key"])["Body"].read()
         assert hashlib.sha256(content).hexdigest() == entry[form]["sha256"]
@@ -204,7 +221,7 @@ def test_the_shared_part_holds_no_identifier(authority: Authority, table: str) -
 
     authority.process_everything()
 
-    shared = authority.read("shared", f"{GROUP}{table}/{FIRST}.csv")
+    shared = authority.read("shared", authority.manifest()["tables"][table]["csv"]["key"])
     assert len(shared.splitlines()) == len((SAMPLES / f"{table}.csv").read_text().splitlines())
     for identifier in IDENTIFIERS:
         assert identifier not in shared
@@ -458,8 +475,8 @@ def test_a_corrected_submission_supersedes_the_one_before_by_switching_the_manif
         events.unregister("before-call.s3", seen)
 
     assert authority.current() == {"header": THIRD, "episodes": SECOND}
-    assert f"{GROUP}header/{FIRST}.csv" not in authority.keys("shared")
-    assert f"{GROUP}episodes/{SECOND}.csv" in authority.keys("shared")
+    assert f"{GROUP}header/{FIRST}.csv" not in authority.shared_files()
+    assert f"{GROUP}episodes/{SECOND}.csv" in authority.shared_files()
     order = [(name, path) for name, path in requests if GROUP in path and name != "GetObject"]
     switched = next(place for place, (_, path) in enumerate(order) if path.endswith("manifest.json"))
     assert all(name == "PutObject" for name, _ in order[:switched]), (
@@ -503,7 +520,7 @@ def test_runs_that_end_at_the_same_time_agree_on_the_latest(authority: Authority
 
     assert not pending
     assert authority.current() == {"header": SECOND}
-    assert {key for key in authority.keys("shared") if "/header/" in key} == {
+    assert {key for key in authority.shared_files() if "/header/" in key} == {
         f"{GROUP}header/{SECOND}.{form}" for form in ("parquet", "csv")
     }
 
@@ -517,7 +534,7 @@ def test_a_run_that_is_killed_before_its_manifests_is_made_up_for(
         # The workings of the shared bucket fail from here on, as if the task had died.
         patched.setattr(standing, "_switch", _die)
         assert not authority.run(request).success
-    assert authority.keys("shared") == {f"{GROUP}header/{FIRST}.{form}" for form in ("parquet", "csv")}
+    assert authority.shared_files() == {f"{GROUP}header/{FIRST}.{form}" for form in ("parquet", "csv")}
     assert authority.asked_by(unsettled_reports) == [], "a run may be on its way from one to the other"
 
     monkeypatch.setattr("localgov_pipeline.defs.local_authority.settling._OVERDUE_AFTER", -timedelta(seconds=5))
@@ -549,7 +566,7 @@ def test_a_run_that_saw_less_and_ended_last_is_made_up_for(
 
 
 def _die(*_: object) -> None:
-    raise MemoryError
+    raise dg.Failure("died", allow_retries=False)
 
 
 def test_a_withdrawn_submission_is_gone_from_every_bucket_and_it_is_on_record_who_asked(authority: Authority) -> None:
@@ -755,6 +772,28 @@ def test_the_same_run_twice_leaves_the_same_objects(authority: Authority) -> Non
     assert {**authority.report(), "finished_at": None} == {**report, "finished_at": None}
 
 
+def test_what_the_manifest_names_stays_as_it_was_until_the_manifest_names_what_another_run_made_of_it(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    assert authority.run(request).success
+    monkeypatch.setenv("PSEUDONYM_KEY", "another key that is used by tests, and by nobody else")
+    before = authority.named_files()
+    with monkeypatch.context() as patched:
+        patched.setattr(stage8_report, "finish", _die)
+        assert not authority.run(request).success
+    assert authority.named_files() == before
+    settle(authority.storage(), DatasetYear("ssda903", 2026))
+    assert len(authority.keys("shared")) == 5, "what a run under way has put there stays"
+
+    assert authority.run(request).success
+
+    after = authority.named_files()
+    assert {*after} & {*before} == set()
+    assert authority.keys("shared") == {*after, f"{GROUP}manifest.json"}
+
+
 def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -772,6 +811,51 @@ def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
     assert authority.keys("shared") == set()
     assert authority.tick() == []
+
+
+def test_a_step_that_fails_for_a_passing_reason_waits_and_goes_on_in_the_same_run(authority: Authority) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+
+    with refused_once(authority.buckets["workspace"]):
+        outcome = authority.run(request)
+
+    assert outcome.success
+    assert tried_again(outcome) == ["parsed"]
+    assert authority.report()["state"] == "accepted"
+    assert authority.current() == {"header": FIRST}
+
+
+def test_what_fails_for_good_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
+
+    outcome = authority.run(request)
+
+    assert not outcome.success
+    assert tried_again(outcome) == []
+
+
+@contextmanager
+def refused_once(bucket: str) -> Iterator[None]:
+    """S3 refuses the first object that is put into the bucket, with an answer that its client does not repeat."""
+    answers = [{"Error": {"Code": "OperationAborted"}, "ResponseMetadata": {"HTTPStatusCode": 409}}]
+
+    def answer(params: dict[str, Any], **_: object) -> tuple[SimpleNamespace, dict[str, Any]] | None:
+        return (SimpleNamespace(status_code=409), answers.pop()) if answers and bucket in params["url"] else None
+
+    events = aws_client("s3").meta.events
+    events.register("before-call.s3.PutObject", answer)
+    try:
+        yield
+    finally:
+        events.unregister("before-call.s3.PutObject", answer)
+
+
+def tried_again(outcome: dg.ExecuteInProcessResult) -> list[str | None]:
+    """The steps that failed and were to be tried again in the same run."""
+    return [event.step_key for event in outcome.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
 
 def test_what_is_accepted_stays_so_when_it_cannot_be_processed_once_more(

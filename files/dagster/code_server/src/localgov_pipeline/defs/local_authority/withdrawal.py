@@ -14,6 +14,7 @@ from localgov_pipeline.defs.local_authority.erasure import erase_submission
 from localgov_pipeline.defs.local_authority.rejection import RETRIED, finish, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import ONE_AT_A_TIME, SubmissionResource, run_config
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import Storage
 from localgov_pipeline.lib.submissions import WITHDRAWALS_PREFIX, Upload, submission_of_withdrawal
 
@@ -66,6 +67,7 @@ def _now() -> str:
 
 @dg.job(
     tags=RETRIED,
+    op_retry_policy=BACK_OFF,
     hooks={say_so_after_last_attempt},
     description="Take a submission back: from what is shared, and from every bucket.",
 )
