@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import dagster as dg
 
+from localgov_pipeline.defs.local_authority.progress import tell_progress
 from localgov_pipeline.defs.local_authority.rejection import RETRIED, reject_after_last_attempt
 
 process_submission = dg.define_asset_job(
     "process_submission",
     selection=dg.AssetSelection.assets("uploaded", "parsed", "cleaned", "checked", "pseudonymised", "shared", "report"),
-    hooks={reject_after_last_attempt},
+    hooks={tell_progress, reject_after_last_attempt},
     tags=RETRIED,
     description="Take one upload through every stage, from the file to what is shared of it, and report.",
 )

@@ -64,7 +64,7 @@ def checked(
         entries = [comparison.entry(outcome, submission) for outcome in outcomes]
         facts = cleaned._replace(checks=tuple(entries))
         comparison.write_findings(outcomes, scratch)
-    refused = comparison.refusal_of(entries)
+    refused = comparison.refusal_of(outcomes, facts)
     if refused is not None:
         context.log.info("Refused: %s", refused)
         reject(storage, submission, refused, facts)
