@@ -820,27 +820,28 @@ def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: py
     assert authority.keys("shared") == set()
 
 
-def test_the_last_stage_that_is_done_is_told_until_the_run_ends(
+def test_the_stages_that_are_done_are_told_until_the_run_ends(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority.upload("header.csv")
     (request,) = authority.tick()
-    key = f"results/ssda903/2026/{FIRST}/progress.json"
+    done = f"results/ssda903/2026/{FIRST}/done/"
     with monkeypatch.context() as without_key:
         without_key.delenv("PSEUDONYM_KEY")
         assert not authority.run(request).success
-    assert json.loads(authority.read("data-store", key)) == {"done": "checked"}
+    told = {key.removeprefix(done) for key in authority.keys("data-store") if key.startswith(done)}
+    assert told == {"uploaded", "parsed", "cleaned", "checked"}
 
     assert authority.run(request).success
 
-    assert authority.versions("data-store", key) == []
+    assert authority.versions("data-store", done) == []
 
 
 def test_of_a_refused_file_no_progress_is_told_any_more(authority: Authority) -> None:
     authority.upload("header_ragged.csv")
     authority.process_everything()
     assert authority.report()["state"] == "rejected"
-    assert authority.versions("data-store", "progress.json") == []
+    assert authority.versions("data-store", "/done/") == []
 
 
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:

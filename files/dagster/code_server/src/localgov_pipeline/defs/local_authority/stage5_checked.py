@@ -110,4 +110,5 @@ def _write_results(storage: Storage, submission: SubmissionResource, scratch: Sc
         identity.result_key(name) for name in ("report.json", "errors.csv", *(f"{name}.csv" for name in facts.tables))
     }
     listed = {entry.key for entry in storage.objects(storage.data_store, identity.result_key(""))}
-    storage.remove(storage.data_store, sorted(listed - kept))
+    progress = {key for key in listed if key.startswith(identity.progress_prefix)}
+    storage.remove(storage.data_store, sorted(listed - kept - progress))
