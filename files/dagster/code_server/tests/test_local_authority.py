@@ -111,6 +111,9 @@ class Authority:
         found: dict[str, Any] = json.loads(self.read("shared", f"{group}manifest.json"))
         return found
 
+    def result(self, table: str) -> str:
+        return self.read("data-store", f"results/ssda903/2026/{FIRST}/{table}.csv")
+
     def index(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.read("data-store", "results/ssda903/2026/index.json"))
         return found
@@ -302,6 +305,25 @@ def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authorit
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert evaluations["rows_add_up"].passed
     assert evaluations["only_declared_columns"].passed
+
+
+def test_dagster_shows_what_columns_hold_and_what_checks_found_without_a_cell(authority: Authority) -> None:
+    authority.upload("header_with_errors.csv")
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    (stage,) = outcome.asset_materializations_for_node("checked")
+    columns = {record.data["column"]: record.data for record in stage.metadata["what the columns hold"].records}
+    dates = [row["DOB"] for row in csv.DictReader(io.StringIO(authority.result("header")))]
+    assert (columns["DOB"]["holds"], columns["DOB"]["filled"]) == ("date", sum(map(bool, dates)))
+    checks = {record.data["check"]: record.data for record in stage.metadata["checks"].records}
+    assert checks["A child is in the header once."] == {
+        "check": "A child is in the header once.",
+        "result": "passed",
+        "findings": 0,
+    }
+    assert not [date for date in filter(None, dates) if date in repr(stage.metadata)]
 
 
 def test_an_authority_sets_its_own_thresholds(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

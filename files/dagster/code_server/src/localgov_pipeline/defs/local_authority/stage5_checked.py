@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from localgov_pipeline.defs.discretion import values_kept_out_of_logs
-from localgov_pipeline.defs.local_authority import comparison
+from localgov_pipeline.defs.local_authority import comparison, preview
 from localgov_pipeline.defs.local_authority.rejection import reject
 from localgov_pipeline.defs.local_authority.submission import SUBMISSIONS, Facts, SubmissionResource
 from localgov_pipeline.defs.scratch import Scratch
@@ -72,7 +72,12 @@ def checked(
         with values_kept_out_of_logs():
             _write_results(storage, submission, scratch, facts)
         failed = sum(not entry["passed"] for entry in entries)
-        metadata = {"checks made": len(entries), "checks that failed": failed}
+        metadata: dict[str, int | dg.TableMetadataValue] = {
+            "checks made": len(entries),
+            "checks that failed": failed,
+            "checks": preview.checks(entries),
+            "what the columns hold": preview.columns(facts.tables, submission, scratch),
+        }
         yield dg.Output(facts, output_name="checked", metadata=metadata, data_version=facts.version())
     yield from _check_results(entries, submission)
 
