@@ -232,6 +232,9 @@ def test_what_was_accepted_long_ago_does_not_wait_for_an_index_that_is_gone(
 ) -> None:
     data_store.write_report(submissions[0])
     assert http.get(f"/submissions/{submissions[0]}/status").json()["state"] == "accepted"
+    page = http.get(f"/submissions/{submissions[0]}").text
+    assert "Which submission counts cannot be said at the moment." in page
+    assert "Not shared" not in page
 
 
 def test_a_submission_tells_what_superseded_it_and_what_it_superseded(
