@@ -262,7 +262,12 @@ def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
 ) -> None:
     now = datetime.now(UTC)
     duplicate, withdrawn = (new_submission("ssda903", 2026, now).path for _ in range(2))
-    nothing = {"errors": {"total": 0, "by_rule": [], "shown": []}, "shared": [], "table": None, "tables": {}}
+    nothing: dict[str, Any] = {
+        "errors": {"total": 0, "by_rule": [], "shown": []},
+        "shared": [],
+        "table": None,
+        "tables": {},
+    }
     data_store.write_report(duplicate, **nothing, state="duplicate", duplicate_of="20261120t101500-00000000000000aa")
     by_whom = {"who": "Ada (1)", "when": "2026-11-21T10:15:00Z", "completed_at": "2026-11-21T10:15:09Z"}
     data_store.write_report(withdrawn, **nothing, state="withdrawn", withdrawn=by_whom)

@@ -187,7 +187,7 @@ def _shared_part(part: dict[str, Any]) -> SharedPart:
         SharedTable(str(name), int(table["rows"]), tuple(map(str, table["columns"])), tuple(map(str, table["notes"])))
         for name, table in part["tables"].items()
     )
-    return SharedPart(*(str(part[name]) for name in ("profile", "bucket", "manifest")), tables)
+    return SharedPart(str(part["profile"]), str(part["bucket"]), str(part["manifest"]), tables)
 
 
 def _withdrawal(said: dict[str, Any] | None) -> Withdrawal | None:
