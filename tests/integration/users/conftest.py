@@ -266,6 +266,24 @@ class Workflow:
             iam.delete_role_policy(RoleName=role, PolicyName="fault")
 
     @contextmanager
+    def time_limit(self, seconds: int, state: str | None = None) -> Iterator[None]:
+        """An execution, or one state of it, may take no longer."""
+        before = self.states.describe_state_machine(stateMachineArn=self.machine)["definition"]
+        changed = json.loads(before)
+        limited = changed["States"][state] if state else changed
+        limited["TimeoutSeconds"] = seconds
+        self.states.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(changed))
+        try:
+            yield
+        finally:
+            self.states.update_state_machine(stateMachineArn=self.machine, definition=before)
+
+    def alarms(self) -> set[tuple[str, str]]:
+        """The metrics that an alarm watches, each with what it is counted of."""
+        alarms = self.client("cloudwatch").describe_alarms(AlarmNamePrefix=self.name)["MetricAlarms"]
+        return {(alarm["MetricName"], alarm["Dimensions"][0]["Value"]) for alarm in alarms}
+
+    @contextmanager
     def no_table(self) -> Iterator[None]:
         table = self.client("dynamodb")
         described = table.describe_table(TableName=self.name)["Table"]

@@ -117,6 +117,16 @@ def test_a_file_that_is_not_as_it_should_be_is_refused_by_line_before_anybody_is
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.parametrize("number", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_each_line_that_is_refused_is_in_the_receipt_however_many_there_are(workflow: Workflow, number: int) -> None:
+    king = {**user("king", role="king"), "crown": "gold"}
+    receipt = workflow.process(lines(*({**king, "emailAddress": f"{one}@example.gov.uk"} for one in range(number))))
+    reasons = "has a field that is not known; has a value in the field role that is not one of buyer, slow, unheard-of"
+    assert receipt["lines"] == [{"line": line, "result": "refused", "reason": reasons} for line in range(1, number + 1)]
+    assert (receipt["counts"]["refused"], receipt["refused"]["count"]) == (number, 2 * number)
+    assert workflow.residue() == NOTHING
+
+
 # --- the task fails ---
 
 
@@ -177,6 +187,19 @@ def test_a_secret_that_is_missing_is_told_of(workflow: Workflow, ground: Ground)
         secrets.restore_secret(SecretId=ground.secret)
     assert receipt["failure"]["step"] == "Run"
     assert "unable to pull secrets" in receipt["failure"]["reason"]
+    assert workflow.residue() == NOTHING
+
+
+def test_a_task_that_outlasts_its_state_is_stopped_and_told_of(workflow: Workflow) -> None:
+    with workflow.time_limit(6, "Run"):
+        key, version = workflow.upload(unique("ada") + unique("slow", role="slow"))
+        script = _script(workflow)
+        receipt = workflow.receipt(key, version)
+    assert (receipt["failure"]["step"], receipt["failure"]["error"]) == ("Run", "States.Timeout")
+    assert receipt["lines"] == [{"line": 1, "result": "created"}, {"line": 2, "result": "unknown"}]
+    assert workflow.ended(receipt["execution"])["status"] == "FAILED"
+    assert ("ExecutionsFailed", workflow.machine) in workflow.alarms()
+    eventually(lambda: not Path(f"/proc/{script}").exists(), "the end of the task")
     assert workflow.residue() == NOTHING
 
 
@@ -259,11 +282,34 @@ def test_an_execution_that_somebody_ends_is_swept_up_after_at_once(workflow: Wor
     workflow.states.stop_execution(executionArn=workflow.execution_of(key, version))
     receipt = workflow.receipt(key, version)
     assert receipt["failure"]["error"] == "ABORTED"
+    assert_swept_up(workflow, receipt, script)
+    assert ("ExecutionsAborted", workflow.machine) in workflow.alarms()
+
+
+def test_an_execution_whose_time_is_over_is_swept_up_after_at_once(workflow: Workflow) -> None:
+    with workflow.time_limit(6):
+        key, version = workflow.upload(unique("ada") + unique("slow", role="slow"))
+        script = _script(workflow)
+        receipt = workflow.receipt(key, version)
+    assert workflow.ended(receipt["execution"])["status"] == "TIMED_OUT"
+    assert receipt["failure"]["error"] == "TIMED_OUT"
+    assert receipt["lines"] == [{"line": 1, "result": "created"}, {"line": 2, "result": "unknown"}]
+    assert_swept_up(workflow, receipt, script)
+    assert ("ExecutionsTimedOut", workflow.machine) in workflow.alarms()
+
+
+def assert_swept_up(workflow: Workflow, receipt: dict[str, Any], script: int) -> None:
+    """Nothing is left of an execution that did not end by itself: no task, no turn, no file."""
     assert receipt["cleaned"] is True
     eventually(lambda: not Path(f"/proc/{script}").exists(), "the end of the task")
     assert workflow.residue()["objects"] == []
     assert workflow.process(unique("ada"))["status"] == "succeeded"  # whose turn it is now
     assert workflow.residue() == NOTHING
+
+
+@pytest.mark.parametrize("ended", ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
+def test_however_a_sweep_ends_without_success_an_alarm_tells_of_it(workflow: Workflow, ended: str) -> None:
+    assert (ended, f"{workflow.machine}-sweep") in workflow.alarms()
 
 
 def test_what_no_execution_knows_of_is_found_by_the_sweeper_which_calls_for_a_person(workflow: Workflow) -> None:
@@ -283,7 +329,7 @@ def test_what_no_execution_knows_of_is_found_by_the_sweeper_which_calls_for_a_pe
 @pytest.mark.parametrize(
     ("function", "action", "step", "left"),
     [
-        ("check", "s3:GetObjectVersion", "Validate", False),
+        ("stage", "s3:GetObjectVersion", "Validate", False),
         ("stage", "s3:DeleteObjectVersion", "CleanUp", True),
         ("stage", "s3:PutObject", "Receipt", False),
     ],

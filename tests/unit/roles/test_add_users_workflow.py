@@ -8,7 +8,9 @@ What the states call is answered here; tests/integration/users has the real func
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import yaml
 from ministack.services import stepfunctions
 
 FILES = Path(__file__).resolve().parents[3] / "roles" / "add_users_stepfn" / "files"
-TIMES = {"ExecutionSeconds": 14400, "TaskSeconds": 4200, "TurnSeconds": 0}
+TIMES = {"ExecutionSeconds": 14400, "TaskSeconds": 4200, "TurnSeconds": 1}
 UPLOAD = {"bucket": "uploads", "key": "uploads/alice/x", "version": "v", "size": 3}
 ENDED = {
     "executionArn": "arn:aws:states:eu-west-2:012345670123:execution:workflow:me",
@@ -26,7 +28,11 @@ ENDED = {
     "startDate": 1764169200000,
     "status": "ABORTED",
 }
-VALID = {"valid": True, "lines": 2, "problems": [], "problem_count": 0}
+A_DAY = 86400  # seconds, and the longest that an execution may take
+LONGEST_HISTORY = 25_000  # events, where Step Functions ends an execution
+# Entered, exited, scheduled, started, failed, and three for each of five retries; then the wait, entered and exited.
+EVENTS_OF_A_WAIT = 5 + 3 * 5 + 2
+EVENTS_OF_THE_REST = 300
 REFUSED = "Refused"  # an error that no state tries again
 
 # Which tasks have been seen to fail, and which states were entered, by machine; the last test asks.
@@ -65,12 +71,16 @@ class Machine:
 
     def invoke(self, resource: str, arguments: dict[str, Any], *_: Any) -> Any:
         payload = arguments.get("Payload")
-        action = payload.get("action", "check") if isinstance(payload, dict) else resource.rpartition(":")[2]
+        action = payload["action"] if isinstance(payload, dict) else resource.rpartition(":")[2]
         self.calls.append((action, arguments))
         if action in self.faults:
             failed[self.name].add(self._state)
             raise stepfunctions._ExecutionError(self.faults[action], "because")
-        answers = {"check": {"Payload": VALID}, "sweep": {"Payload": {"folders": 0, "uploads": 0}}, **self.answers}
+        answers = {
+            "check": {"Payload": {"valid": True}},
+            "sweep": {"Payload": {"folders": 0, "uploads": 0}},
+            **self.answers,
+        }
         return answers.get(action, {})
 
     def run(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +150,7 @@ def test_what_works_goes_all_the_way(answered: Any) -> None:
     assert machine.run(UPLOAD)["status"] == "SUCCEEDED"
     assert machine.path == ALL_THE_WAY
     told = machine.told("receipt")
-    assert (told["cleaned"], told["failure"]["error"], told["checked"]) == (True, "", VALID)
+    assert (told["cleaned"], told["failure"]["error"]) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +169,7 @@ def test_what_fails_is_cleaned_up_after_and_told_of_before_the_execution_fails(
 
 def test_a_file_that_is_refused_is_not_staged(answered: Any) -> None:
     machine = answered("workflow")
-    machine.answers["check"] = {"Payload": {**VALID, "valid": False}}
+    machine.answers["check"] = {"Payload": {"valid": False}}
     assert machine.run(UPLOAD)["error"] == "FileRefused"
     assert not {"TakeTurn", "Copy", "Run"} & set(machine.path)
 
@@ -170,6 +180,25 @@ def test_a_turn_that_is_taken_is_waited_for(answered: Any, monkeypatch: pytest.M
     monkeypatch.setattr(stepfunctions, "_scaled_sleep", lambda _: machine.faults.clear())
     assert machine.run(UPLOAD)["status"] == "SUCCEEDED"
     assert machine.path[3:7] == ["TakeTurn", "WaitForTurn", "TakeTurn", "Copy"]
+
+
+@pytest.mark.parametrize("seconds_between", [1, 10, 3600])
+def test_no_wait_for_a_turn_fills_the_history(
+    seconds_between: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(TIMES, "TurnSeconds", seconds_between)
+    state = definition("workflow")["States"]["WaitForTurn"]
+    waited, waits = 0.0, 0
+    while waited < A_DAY:
+        began = datetime.fromtimestamp(time.time() - waited, UTC).isoformat()
+        waited += stepfunctions._jsonata_wait_seconds(state, {}, {"variables": {"began": began}})
+        waits += 1
+    with capsys.disabled():
+        print(  # noqa: T201 - asked for
+            f"\nasked every {seconds_between} s at first: {waits} times in a day, at most {waits * EVENTS_OF_A_WAIT} "
+            f"of {LONGEST_HISTORY} events"
+        )
+    assert waits * EVENTS_OF_A_WAIT + EVENTS_OF_THE_REST < LONGEST_HISTORY
 
 
 def test_residue_that_cannot_be_removed_is_a_failure_of_its_own(answered: Any) -> None:
