@@ -166,6 +166,20 @@ class Workflow:
         events = self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
+    def script(self) -> int:
+        """The process of the script of the running task, which is the child of the container's."""
+
+        def look() -> int | None:
+            for path in (self.sandbox.folder / "processes").glob("*.json"):
+                written = json.loads(path.read_text())
+                if self.name in written["what"]:
+                    pid = written["identity"]["pid"]
+                    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                    return int(children[0]) if children else None
+            return None
+
+        return eventually(look, "the script's process")
+
     def residue(self) -> dict[str, list[Any]]:
         """What lies in the upload bucket and in the staging area: really, and by what efs_staging_info is told."""
         listed = self.root_s3.list_object_versions(Bucket=self.uploads)

@@ -144,7 +144,7 @@ def test_a_line_that_the_api_refuses_is_named_with_the_kind_of_failure_and_the_o
 
 def test_a_script_that_is_killed_is_a_line_that_failed(workflow: Workflow) -> None:
     key, version = workflow.upload(unique("slow", role="slow"))
-    os.kill(_script(workflow), signal.SIGKILL)
+    os.kill(workflow.script(), signal.SIGKILL)
     receipt = workflow.receipt(key, version)
     assert receipt["lines"] == [{"line": 1, "result": "failed", "reason": "the script ended with exit code 137"}]
     assert workflow.residue() == NOTHING
@@ -152,7 +152,7 @@ def test_a_script_that_is_killed_is_a_line_that_failed(workflow: Workflow) -> No
 
 def test_a_task_that_is_killed_leaves_its_lines_unknown_and_no_residue(workflow: Workflow) -> None:
     key, version = workflow.upload(unique("slow", role="slow"))
-    os.kill(_parent(_script(workflow)), signal.SIGKILL)
+    os.kill(_parent(workflow.script()), signal.SIGKILL)
     receipt = workflow.receipt(key, version)
     assert receipt["failure"]["error"] == "States.TaskFailed"
     assert receipt["lines"] == [{"line": 1, "result": "unknown"}]
@@ -193,7 +193,7 @@ def test_a_secret_that_is_missing_is_told_of(workflow: Workflow, ground: Ground)
 def test_a_task_that_outlasts_its_state_is_stopped_and_told_of(workflow: Workflow) -> None:
     with workflow.time_limit(6, "Run"):
         key, version = workflow.upload(unique("ada") + unique("slow", role="slow"))
-        script = _script(workflow)
+        script = workflow.script()
         receipt = workflow.receipt(key, version)
     assert (receipt["failure"]["step"], receipt["failure"]["error"]) == ("Run", "States.Timeout")
     assert receipt["lines"] == [{"line": 1, "result": "created"}, {"line": 2, "result": "unknown"}]
@@ -278,7 +278,7 @@ def test_a_turn_whose_holder_has_died_ends_by_itself(workflow: Workflow) -> None
 
 def test_an_execution_that_somebody_ends_is_swept_up_after_at_once(workflow: Workflow) -> None:
     key, version = workflow.upload(unique("slow", role="slow"))
-    script = _script(workflow)
+    script = workflow.script()
     workflow.states.stop_execution(executionArn=workflow.execution_of(key, version))
     receipt = workflow.receipt(key, version)
     assert receipt["failure"]["error"] == "ABORTED"
@@ -289,7 +289,7 @@ def test_an_execution_that_somebody_ends_is_swept_up_after_at_once(workflow: Wor
 def test_an_execution_whose_time_is_over_is_swept_up_after_at_once(workflow: Workflow) -> None:
     with workflow.time_limit(6):
         key, version = workflow.upload(unique("ada") + unique("slow", role="slow"))
-        script = _script(workflow)
+        script = workflow.script()
         receipt = workflow.receipt(key, version)
     assert workflow.ended(receipt["execution"])["status"] == "TIMED_OUT"
     assert receipt["failure"]["error"] == "TIMED_OUT"
@@ -379,21 +379,6 @@ def swept_when_old(workflow: Workflow) -> dict[str, Any]:
     with workflow.everything_old():
         time.sleep(1.1)  # ages are whole seconds
         return workflow.sweep()
-
-
-def _script(workflow: Workflow) -> int:
-    """The process of the script of the running task, which is the child of the container's."""
-
-    def look() -> int | None:
-        for path in (workflow.sandbox.folder / "processes").glob("*.json"):
-            written = json.loads(path.read_text())
-            if workflow.name in written["what"]:
-                pid = written["identity"]["pid"]
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                return int(children[0]) if children else None
-        return None
-
-    return eventually(look, "the script's process")
 
 
 def _parent(pid: int) -> int:
