@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -116,6 +117,25 @@ class Workflow:
     def machine(self) -> str:
         return f"arn:aws:states:eu-west-2:{self.account}:stateMachine:{self.name}"
 
+    def copy(self, file: Path) -> tuple[str, str]:
+        """Upload with `aws s3 cp`, as an operative without this collection does. The key and the version."""
+        key = f"uploads/alice/{file.name}"
+        done = subprocess.run(
+            [Path(sys.executable).parent / "aws", "s3", "cp", file, f"s3://{self.uploads}/{key}"],
+            env=self.sandbox.environment_of(self.operative),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return key, self.version_of(key)
+
+    def version_of(self, key: str) -> str:
+        """The version that an execution has been started for; the object itself may have gone."""
+        execution = self.execution_of(key)
+        return str(json.loads(self.states.describe_execution(executionArn=execution)["input"])["version"])
+
     def upload(self, content: bytes, key: str | None = None) -> tuple[str, str]:
         """Upload as the operative. The key and the version."""
         key = key or f"uploads/alice/{uuid.uuid4().hex}.jsonl"
@@ -149,21 +169,25 @@ class Workflow:
 
         return eventually(look, f"the end of {execution}", seconds)
 
-    def execution_of(self, key: str, version: str) -> str:
-        """The execution of this version, as soon as it is there."""
+    def execution_of(self, key: str, version: str | None = None) -> str:
+        """The execution of this version, or of any, as soon as it is there."""
 
         def look() -> str | None:
             for entry in self.states.list_executions(stateMachineArn=self.machine)["executions"]:
                 given = json.loads(self.states.describe_execution(executionArn=entry["executionArn"])["input"])
-                if (given["key"], given["version"]) == (key, version):
+                if given["key"] == key and version in (None, given["version"]):
                     return str(entry["executionArn"])
             return None
 
         return eventually(look, f"the execution of {key}")
 
+    def history_of(self, execution: str) -> list[dict[str, Any]]:
+        pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [event for page in pages for event in page["events"]]
+
     def states_of(self, execution: str) -> list[str]:
         """The states that an execution has entered, in order."""
-        events = self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]
+        events = self.history_of(execution)
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
     def script(self) -> int:
@@ -201,7 +225,7 @@ class Workflow:
         """How often each state of an execution has failed."""
         found: dict[str, int] = {}
         name = ""
-        for event in self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]:
+        for event in self.history_of(execution):
             name = event.get("stateEnteredEventDetails", {}).get("name", name)
             if event["type"] == "TaskFailed":
                 found[name] = found.get(name, 0) + 1
@@ -211,7 +235,7 @@ class Workflow:
         """When an execution entered the first of two states, and when it left the last."""
         entered: dict[str, float] = {}
         left: dict[str, float] = {}
-        for event in self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]:
+        for event in self.history_of(execution):
             for details, times in (("stateEnteredEventDetails", entered), ("stateExitedEventDetails", left)):
                 if details in event:
                     times[event[details]["name"]] = event["timestamp"].timestamp()
@@ -311,6 +335,25 @@ class Workflow:
                 KeySchema=described["KeySchema"],
                 AttributeDefinitions=described["AttributeDefinitions"],
             )
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = (
+            self.client("sqs").receive_message(**self._queue, VisibilityTimeout=0).get("Messages", [])
+        )
+        return messages
+
+    def forget_dead_letters(self) -> None:
+        self.client("sqs").purge_queue(**self._queue)
+
+    @property
+    def _queue(self) -> dict[str, str]:
+        return {"QueueUrl": self.client("sqs").get_queue_url(QueueName=f"{self.name}-dead-letters")["QueueUrl"]}
+
+    def sweep_when_old(self) -> dict[str, Any]:
+        """The hourly sweep, when all that is left is older than any execution can be."""
+        with self.everything_old():
+            time.sleep(1.1)  # ages are whole seconds
+            return self.sweep()
 
     def sweep(self) -> dict[str, Any]:
         """The hourly sweep, now."""
@@ -462,3 +505,9 @@ def once(ground: Ground) -> Workflow:
         add_users_stepfn_run="once",
         add_users_stepfn_task_seconds=60,
     )
+
+
+@pytest.fixture(scope="session")
+def patient(ground: Ground) -> Workflow:
+    """A workflow whose script is started for each line, and has time for many."""
+    return ground.workflow("each-add-users", add_users_stepfn_task_seconds=3600)
