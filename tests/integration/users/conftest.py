@@ -440,6 +440,7 @@ class Ground:
             "add_users_stepfn_allowed_values": {"role": ["buyer", "slow", "unheard-of"]},
             "add_users_stepfn_turn_seconds": 1,
             "add_users_stepfn_task_seconds": 15,
+            "add_users_stepfn_execution_seconds": 1900,
         }
         given.write_text(
             json.dumps({name: value for name, value in {**defaults, **variables}.items() if value is not None}),
@@ -510,4 +511,5 @@ def once(ground: Ground) -> Workflow:
 @pytest.fixture(scope="session")
 def patient(ground: Ground) -> Workflow:
     """A workflow whose script is started for each line, and has time for many."""
-    return ground.workflow("each-add-users", add_users_stepfn_task_seconds=3600)
+    times = {"add_users_stepfn_task_seconds": 3600, "add_users_stepfn_execution_seconds": 5400}
+    return ground.workflow("each-add-users", **times)

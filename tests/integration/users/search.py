@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+# A stored secret is in its place there, as text that the emulator keeps.
+ITS_PLACE = ("secretsmanager",)
 Client = Callable[[str], Any]
 Shown = Iterator[tuple[str, bytes]]  # where, and what is there
 

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.users.conftest import PASSWORD, TOKEN, Workflow, eventually, lines, user
-from tests.integration.users.search import having, kept, process_lists, shown
+from tests.integration.users.search import ITS_PLACE, having, kept, process_lists, shown
 
-# The stored secret itself is in its place there, as text that the emulator keeps.
-ITS_PLACE = ("secretsmanager",)
 MARK = uuid.uuid4().hex
 
 

@@ -8,9 +8,7 @@ What the states call is answered here; tests/integration/users has the real func
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,6 @@ ENDED = {
     "startDate": 1764169200000,
     "status": "ABORTED",
 }
-A_DAY = 86400  # seconds, and the longest that an execution may take
-LONGEST_HISTORY = 25_000  # events, where Step Functions ends an execution
-# Entered, exited, scheduled, started, failed, and three for each of five retries; then the wait, entered and exited.
-EVENTS_OF_A_WAIT = 5 + 3 * 5 + 2
-EVENTS_OF_THE_REST = 300
 REFUSED = "Refused"  # an error that no state tries again
 
 # Which tasks have been seen to fail, and which states were entered, by machine; the last test asks.
@@ -180,25 +173,6 @@ def test_a_turn_that_is_taken_is_waited_for(answered: Any, monkeypatch: pytest.M
     monkeypatch.setattr(stepfunctions, "_scaled_sleep", lambda _: machine.faults.clear())
     assert machine.run(UPLOAD)["status"] == "SUCCEEDED"
     assert machine.path[3:7] == ["TakeTurn", "WaitForTurn", "TakeTurn", "Copy"]
-
-
-@pytest.mark.parametrize("seconds_between", [1, 10, 3600])
-def test_no_wait_for_a_turn_fills_the_history(
-    seconds_between: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(TIMES, "TurnSeconds", seconds_between)
-    state = definition("workflow")["States"]["WaitForTurn"]
-    waited, waits = 0.0, 0
-    while waited < A_DAY:
-        began = datetime.fromtimestamp(time.time() - waited, UTC).isoformat()
-        waited += stepfunctions._jsonata_wait_seconds(state, {}, {"variables": {"began": began}})
-        waits += 1
-    with capsys.disabled():
-        print(  # noqa: T201 - asked for
-            f"\nasked every {seconds_between} s at first: {waits} times in a day, at most {waits * EVENTS_OF_A_WAIT} "
-            f"of {LONGEST_HISTORY} events"
-        )
-    assert waits * EVENTS_OF_A_WAIT + EVENTS_OF_THE_REST < LONGEST_HISTORY
 
 
 def test_residue_that_cannot_be_removed_is_a_failure_of_its_own(answered: Any) -> None:
