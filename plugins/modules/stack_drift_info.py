@@ -89,13 +89,17 @@ stacks:
           elements: dict
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.localgov.platform.plugins.module_utils._access_calls import Again, NotYetError, attempt
+from ansible_collections.localgov.platform.plugins.module_utils._access_calls import (
+    NotYetError,
+    attempt,
+    pages,
+    until,
+)
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 
 
@@ -105,7 +109,6 @@ ARGUMENTS: dict[str, Any] = {
     "prefix": {"type": "str", "required": True},
     "wait_timeout": {"type": "int", "default": 600},
 }
-_SECONDS_BETWEEN = 3
 # In all other states CloudFormation compares nothing.
 _COMPARABLE = (
     "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_FAILED",
@@ -116,7 +119,7 @@ _DRIFTED = ("MODIFIED", "DELETED")
 
 def stacks(cloudformation: Client, prefix: str) -> dict[str, str]:
     """Name to status of the stacks that begin with it."""
-    pages = _pages(cloudformation.describe_stacks, "Stacks")
+    pages = pages(cloudformation.describe_stacks, "Stacks")
     return {one["StackName"]: one["StackStatus"] for one in pages if one["StackName"].startswith(prefix)}
 
 
@@ -131,13 +134,6 @@ def begin(cloudformation: Client, names: Iterable[str]) -> dict[str, str]:
 def wait(cloudformation: Client, comparisons: dict[str, str], seconds: int) -> dict[str, dict[str, str]]:
     """What each comparison came to, by the stack's name. One that has not ended by then is missing."""
     ended: dict[str, dict[str, str]] = {}
-    again = Again.exponential_backoff(
-        retries=max(1, seconds // _SECONDS_BETWEEN),
-        delay=_SECONDS_BETWEEN,
-        backoff=1,
-        catch_extra_error_codes=[NotYetError.__name__],
-    )
-
     def look() -> None:
         for name in comparisons.keys() - ended.keys():
             status = cloudformation.describe_stack_drift_detection_status(
@@ -148,8 +144,7 @@ def wait(cloudformation: Client, comparisons: dict[str, str], seconds: int) -> d
         if len(ended) < len(comparisons):
             raise NotYetError
 
-    with suppress(NotYetError):
-        again(look)()
+    until(look, seconds)
     return ended
 
 
@@ -157,7 +152,7 @@ def told(cloudformation: Client, name: str, status: dict[str, str] | None) -> di
     if status is None or status["DetectionStatus"] != "DETECTION_COMPLETE":
         reason = "The comparison did not end in time." if status is None else status.get("DetectionStatusReason", "")
         return {"stack": name, "status": "UNKNOWN", "reason": reason, "checked": 0, "resources": []}
-    found = list(_pages(cloudformation.describe_stack_resource_drifts, "StackResourceDrifts", StackName=name))
+    found = list(pages(cloudformation.describe_stack_resource_drifts, "StackResourceDrifts", StackName=name))
     return {
         "stack": name,
         "status": status["StackDriftStatus"],
@@ -182,16 +177,6 @@ def _resource(entry: dict[str, Any]) -> dict[str, Any]:
             for difference in entry.get("PropertyDifferences", [])
         ],
     }
-
-
-def _pages(method: Any, key: str, **asked: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  a method of a client
-    token: dict[str, str] = {}
-    while True:
-        answer = method(aws_retry=True, **asked, **token)
-        yield from answer[key]
-        if not answer.get("NextToken"):
-            return
-        token = {"NextToken": answer["NextToken"]}
 
 
 def drifts(cloudformation: Client, prefix: str, seconds: int) -> list[dict[str, Any]]:

@@ -166,12 +166,13 @@ def _lines(diff: Mapping[str, Any]) -> str:
     if "prepared" in diff:
         return str(diff["prepared"])
     before, after = (_text(diff.get(side)).splitlines() for side in ("before", "after"))
-    return "\n".join(list(difflib.unified_diff(before, after, lineterm="", n=2))[2:])
+    compared = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
+    return "\n".join(line for line in compared if not line.startswith("@@"))
 
 
 def _text(side: object) -> str:
-    if side is None or isinstance(side, str):
-        return side or ""
+    if not side or isinstance(side, str):
+        return str(side or "")
     return yaml.safe_dump(side, sort_keys=True, default_flow_style=False)
 
 
