@@ -31,8 +31,10 @@ options:
 EXAMPLES = r"""
 - name: Show what would change
   ansible.builtin.debug:
-    msg: >-
-      {{ (lookup('localgov.platform.planned_changes') | localgov.platform.plan_report(accounts=ansible_play_hosts)).lines }}
+    msg: "{{ report.lines }}"
+  vars:
+    report: "{{ planned | localgov.platform.plan_report(accounts=ansible_play_hosts) }}"
+    planned: "{{ lookup('localgov.platform.planned_changes') }}"
 """
 
 RETURN = r"""

@@ -37,11 +37,11 @@ _raw:
   contains:
     changes:
       description:
-        - V(account), V(kind) (V(stack), V(bucket), V(image), V(trust) and others), V(name), V(action) (V(none), V(create),
-          V(change), V(remove), V(push), or V(unclear) with a reason in V(detail)), V(detail), V(resources) of a stack, and
-          V(diff) where the module has one.
-        - A resource has V(name), V(type), V(action), V(replacement) (V(no), V(perhaps), V(yes)), V(properties), V(policy),
-          and V(data), which says whether what it holds would be lost to the stack.
+        - V(account), V(kind) (V(stack), V(bucket), V(image), V(trust) and others), V(name), V(action) (V(none),
+          V(create), V(change), V(remove), V(push), or V(unclear) with a reason in V(detail)), V(detail), V(resources)
+          of a stack, and V(diff) where the module has one.
+        - A resource has V(name), V(type), V(action), V(replacement) (V(no), V(perhaps), V(yes)), V(properties),
+          V(policy), and V(data), which says whether what it holds would be lost to the stack.
         - Stacks of which nothing would change are there as well.
       type: list
       elements: dict
@@ -62,7 +62,9 @@ from ansible_collections.localgov.platform.plugins.plugin_utils import _planned_
 class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core has no type stubs
     """Reads what the callback has kept in the process from which this one was forked."""
 
-    def run(self, terms: Sequence[Any], variables: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def run(
+        self, terms: Sequence[Any], variables: dict[str, Any] | None = None, **options: object
+    ) -> list[dict[str, Any]]:
         """Raises AnsibleError where nobody has listened."""
         if not _planned_changes.listening:
             raise AnsibleError(

@@ -53,6 +53,7 @@ def wait_for_reports(
 ) -> set[str]:
     """The submissions that have another report than before, once all have one or the time is over."""
     finished: set[str] = set()
+
     def look() -> None:
         now = submissions.reports(scope)
         finished.update(name for name in names if now.get(name) not in (None, before.get(name)))

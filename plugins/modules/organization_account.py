@@ -23,8 +23,8 @@ options:
     required: true
   email:
     description:
-      - The address of its root user, which no other account anywhere at AWS may have. Needed only where the account is to be
-        made; that of an account that is there stays as it is.
+      - The address of its root user, which no other account anywhere at AWS may have. Needed only where the account is
+        to be made; that of an account that is there stays as it is.
     type: str
   organizational_unit:
     description:
@@ -52,8 +52,8 @@ attributes:
   diff_mode:
     support: none
 notes:
-  - Only the management account of an organisation makes accounts. The task's identity is one of it, with the permissions
-    of C(docs/accounts-policy.json).
+  - Only the management account of an organisation makes accounts. The task's identity is one of it, with the
+    permissions of C(docs/accounts-policy.json).
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -69,7 +69,7 @@ EXAMPLES = r"""
     name: barnet
     email: aws+barnet@example.gov.uk
     organizational_unit: ou-ab12-11111111
-  delegate_to: management
+  delegate_to: management-account
   register: made
 
 - name: Know its number
@@ -99,6 +99,7 @@ made:
   type: bool
 """
 
+import difflib
 import re
 from typing import Any
 
@@ -151,10 +152,10 @@ def account_of(accounts: list[dict[str, Any]], name: str) -> dict[str, Any] | No
 
 def refuse_email(accounts: list[dict[str, Any]], name: str, email: str | None) -> None:
     if not email:
-        known = ", ".join(sorted(account["Name"] for account in accounts))
+        close = difflib.get_close_matches(name, [account["Name"] for account in accounts])
         raise RefusedError(
-            f"The organisation has no account named {name}. Give its e-mail address to make it, or correct the name: "
-            f"there are {known}."
+            f"The organisation has no account named {name}. Give its e-mail address to make it"
+            + (f", or correct the name: there is {', '.join(close)}." if close else ".")
         )
     if not _EMAIL.fullmatch(email):
         raise RefusedError(f"{email!r} is no e-mail address such as aws+{name}@example.gov.uk.")
@@ -184,8 +185,8 @@ def make(organizations: Client, given: dict[str, Any]) -> str:
     status = ended(organizations, status, given["wait_timeout"])
     if status["State"] == "IN_PROGRESS":
         raise RefusedError(
-            f"AWS is still making the account {given['name']} after {given['wait_timeout']} seconds. Run this again: it "
-            "goes on to wait for the same one."
+            f"AWS is still making the account {given['name']} after {given['wait_timeout']} seconds. Run this again: "
+            "it goes on to wait for the same one."
         )
     if status["State"] == "FAILED":
         reason = status.get("FailureReason", "without a reason")
@@ -199,6 +200,7 @@ def make(organizations: Client, given: dict[str, Any]) -> str:
 def ended(organizations: Client, status: dict[str, Any], seconds: int) -> dict[str, Any]:
     """The latest status, once it has ended or the time is over."""
     latest = [status]
+
     def look() -> None:
         answer = organizations.describe_create_account_status(aws_retry=True, CreateAccountRequestId=status["Id"])
         latest.append(answer["CreateAccountStatus"])

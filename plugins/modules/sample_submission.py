@@ -11,10 +11,11 @@ version_added: 0.1.0
 author:
   - localgov.platform contributors
 description:
-  - Puts a file of made-up rows among the uploads, waits until the pipeline has accepted it, and withdraws it, so that in
-    the end nothing of it counts, here or in what is shared.
+  - Puts a file of made-up rows among the uploads, waits until the pipeline has accepted it, and withdraws it, so that
+    in the end nothing of it counts, here or in what is shared.
   - It is known by its content. What has gone through once is not sent again.
-  - It is sent only where its dataset and year have no upload of anybody else, since what was uploaded last is what counts.
+  - It is sent only where its dataset and year have no upload of anybody else, since what was uploaded last is what
+    counts.
 options:
   data_store:
     description:
@@ -70,8 +71,8 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description: >-
-    V(withdrawn) when it went through and was taken back, now or earlier; V(not sent) where there are uploads of others, and
-    in check mode.
+    V(withdrawn) when it went through and was taken back, now or earlier; V(not sent) where there are uploads of
+    others, and in check mode.
   returned: success
   type: str
 rows:
@@ -117,8 +118,8 @@ def next_report(submissions: Submissions, scope: str, name: str, key: str, conte
     put(submissions, key, content)
     if not wait_for_reports(submissions, scope, before, [name], seconds):
         raise RefusedError(
-            f"The pipeline has said nothing of s3://{submissions.data_store}/{key} for {seconds} seconds. Look whether the "
-            "services daemon and code_server are running, and at the log group /localgov/run, then run this again."
+            f"The pipeline has said nothing of s3://{submissions.data_store}/{key} for {seconds} seconds. Look whether "
+            "the services daemon and code_server are running, and at the log group /localgov/run, then run this again."
         )
     return submissions.report(scope, name)
 
@@ -137,9 +138,7 @@ def send(submissions: Submissions, given: dict[str, Any], *, check: bool) -> dic
         return {"changed": True, "state": "not sent", "report": report}
     told: dict[str, Any] = {"changed": True, "report": report}
     if state != "accepted":
-        answer = next_report(
-            submissions, scope, name, f"uploads/{scope}{name}.csv", content, given["wait_timeout"]
-        )
+        answer = next_report(submissions, scope, name, f"uploads/{scope}{name}.csv", content, given["wait_timeout"])
         if answer["state"] != "accepted":
             reasons = "; ".join(error["reason"] for error in answer["errors"]["shown"]) or "no reason"
             raise RefusedError(f"The pipeline said {answer['state']} to the sample: {reasons}. Its report is {report}")

@@ -84,7 +84,8 @@ stacks:
           description: V(MODIFIED) or V(DELETED).
           type: str
         differences:
-          description: The properties, each with V(path), V(kind) (V(ADD), V(REMOVE), V(NOT_EQUAL)), V(expected) and V(actual).
+          description: >-
+            The properties, each with V(path), V(kind) (V(ADD), V(REMOVE), V(NOT_EQUAL)), V(expected) and V(actual).
           type: list
           elements: dict
 """
@@ -102,7 +103,6 @@ from ansible_collections.localgov.platform.plugins.module_utils._access_calls im
 )
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 
-
 Client = Any  # a client of boto3 in the wrapper of amazon.aws that takes aws_retry; neither has type stubs
 
 ARGUMENTS: dict[str, Any] = {
@@ -119,8 +119,8 @@ _DRIFTED = ("MODIFIED", "DELETED")
 
 def stacks(cloudformation: Client, prefix: str) -> dict[str, str]:
     """Name to status of the stacks that begin with it."""
-    pages = pages(cloudformation.describe_stacks, "Stacks")
-    return {one["StackName"]: one["StackStatus"] for one in pages if one["StackName"].startswith(prefix)}
+    found = pages(cloudformation.describe_stacks, "Stacks")
+    return {one["StackName"]: one["StackStatus"] for one in found if one["StackName"].startswith(prefix)}
 
 
 def begin(cloudformation: Client, names: Iterable[str]) -> dict[str, str]:
@@ -134,6 +134,7 @@ def begin(cloudformation: Client, names: Iterable[str]) -> dict[str, str]:
 def wait(cloudformation: Client, comparisons: dict[str, str], seconds: int) -> dict[str, dict[str, str]]:
     """What each comparison came to, by the stack's name. One that has not ended by then is missing."""
     ended: dict[str, dict[str, str]] = {}
+
     def look() -> None:
         for name in comparisons.keys() - ended.keys():
             status = cloudformation.describe_stack_drift_detection_status(
@@ -187,7 +188,13 @@ def drifts(cloudformation: Client, prefix: str, seconds: int) -> list[dict[str, 
         ended = wait(cloudformation, comparisons, seconds)
         compared = [told(cloudformation, name, ended.get(name)) for name in sorted(comparisons)]
     others = [
-        {"stack": name, "status": "UNKNOWN", "reason": f"Not compared in the state {status}.", "checked": 0, "resources": []}
+        {
+            "stack": name,
+            "status": "UNKNOWN",
+            "reason": f"Not compared in the state {status}.",
+            "checked": 0,
+            "resources": [],
+        }
         for name, status in sorted(there.items())
         if name not in comparisons
     ]

@@ -50,7 +50,7 @@ def report(
     unseen: Iterable[Unseen],
     drifts: Mapping[str, Sequence[Drift]],
 ) -> dict[str, Any]:
-    """`lines` for a terminal, `accounts`, `data` (resources whose data would be lost), `unclear`, `counts`, `unseen`."""
+    """`lines` for a terminal, `accounts`, `data` (what would be lost), `unclear`, `counts`, `unseen`."""
     plans = _by_account(accounts, list(changes), drifts)
     every = [change for plan in plans for change in plan["changes"]]
     data = [
@@ -110,9 +110,7 @@ def _lines(plans: Iterable[AccountPlan]) -> list[str]:
         for row in _rows(plan):
             alike.setdefault(tuple(row.values()), []).append(plan["account"])
     keys = list(_COLUMNS)[1:]
-    rows = [
-        {"accounts": names(accounts), **dict(zip(keys, values, strict=True))} for values, accounts in alike.items()
-    ]
+    rows = [{"accounts": names(accounts), **dict(zip(keys, values, strict=True))} for values, accounts in alike.items()]
     if not rows:
         return []
     columns = {key: heading for key, heading in _COLUMNS.items() if any(row[key] for row in rows)}

@@ -71,9 +71,7 @@ def _create(shipped: Any, payload: dict[str, Any]) -> Any:  # noqa: ANN401  mini
 def _list_statuses(payload: dict[str, Any]) -> Any:  # noqa: ANN401  ministack's own types
     organizations = find("ministack.services.organizations")
     wanted = payload.get("States") or []
-    found = [
-        status for status in organizations._create_statuses.values() if not wanted or status["State"] in wanted
-    ]
+    found = [status for status in organizations._create_statuses.values() if not wanted or status["State"] in wanted]
     return organizations._json(200, {"CreateAccountStatuses": found})
 
 

@@ -45,8 +45,7 @@ async def plant(settings: Settings) -> Seeded:
     trust = _trust(settings.management.id, seeded.organisation_id)
     for account in settings.accounts.values():
         policies = {
-            name: _policy(settings, document)
-            for name, document in (_MEMBER if account.unit else _OUTSIDER).items()
+            name: _policy(settings, document) for name, document in (_MEMBER if account.unit else _OUTSIDER).items()
         }
         await _role(calls.root(account.id, settings.region), DEPLOY_ROLE, trust, policies)
     accounts = {ACCOUNTS_ROLE: _policy(settings, "accounts-policy.json")}
@@ -70,9 +69,7 @@ def _trust(management: str, organisation_id: str) -> dict[str, Any]:
     )
 
 
-async def _role(
-    root: calls.Caller, role: str, trust: dict[str, Any], policies: dict[str, dict[str, Any]]
-) -> None:
+async def _role(root: calls.Caller, role: str, trust: dict[str, Any], policies: dict[str, dict[str, Any]]) -> None:
     document = json.dumps(trust)
     created = await root.query("iam", "CreateRole", RoleName=role, AssumeRolePolicyDocument=document)
     if created.status == 409:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An authority joins by one command: account, deploy role, entry in the inventory, services, a file that goes through."""
+"""An authority joins by one command, from its account to a file that goes through its pipeline."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ all:
       hosts: {}
     management:
       hosts:
-        management:
+        management-account:
           ansible_aws_account_id: "100000000001"
           ansible_aws_account_role: localgov-accounts
 """
@@ -69,7 +69,13 @@ def onboard(sandbox: Sandbox, inventory: Path) -> Onboard:
             "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
         }
         return subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", str(inventory), "playbooks/onboard.yml", *arguments],
+            [
+                Path(sys.executable).parent / "ansible-playbook",
+                "-i",
+                str(inventory),
+                "playbooks/onboard.yml",
+                *arguments,
+            ],
             cwd=ROOT,
             env={**os.environ, **own},
             capture_output=True,
@@ -96,11 +102,11 @@ def joined(onboard: Onboard) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ([], 'Say who joins, as in -e name=barnet'),
+        ([], "Say who joins, as in -e name=barnet"),
         (["name=Barnet_1"], 'It is now "Barnet_1"'),
         (["name=organisation"], "no name of a group"),
         (["name=barnet", "account_id=12345"], 'account_id is "12345", and has to be twelve digits'),
-        (["name=barnet"], "Give its e-mail address to make it, or correct the name: there are camden"),
+        (["name=barnet"], "The organisation has no account named barnet. Give its e-mail address to make it"),
         (["name=barnet", "email=barnet"], "'barnet' is no e-mail address such as aws+barnet@example.gov.uk"),
         (["name=barnet", "email=Croydon@example.invalid"], "is the address of the account croydon"),
     ],
@@ -158,9 +164,7 @@ def test_the_inventory_has_one_entry_more_and_no_line_of_a_person_has_changed(
     sandbox: Sandbox, inventory: Path, joined: subprocess.CompletedProcess[str]
 ) -> None:
     entry = {"ansible_aws_account_id": accounts(sandbox)["barnet"]["Id"], "platform_cidr": "10.0.16.0/20"}
-    assert yaml.safe_load((inventory / "barnet.yml").read_text()) == {
-        "local_authorities": {"hosts": {"barnet": entry}}
-    }
+    assert yaml.safe_load((inventory / "barnet.yml").read_text()) == {"local_authorities": {"hosts": {"barnet": entry}}}
     assert (inventory / "hosts.yml").read_text() == HOSTS
 
 

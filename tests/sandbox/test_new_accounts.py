@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: ANN401  boto3's clients have no static types
 """An organisation makes accounts as AWS does: not at once, each with its own address, with a role to get in by."""
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ class Aws:
 
     def is_under_way(self, *names: str) -> Aws:
         found = [{"Id": f"car-{name}", "AccountName": name, "State": "IN_PROGRESS"} for name in names]
-        self.stub.add_response("list_create_account_status", {"CreateAccountStatuses": found}, {"States": ["IN_PROGRESS"]})
+        self.stub.add_response(
+            "list_create_account_status", {"CreateAccountStatuses": found}, {"States": ["IN_PROGRESS"]}
+        )
         return self
 
     def begins(self) -> Aws:
@@ -100,7 +102,8 @@ def test_why_none_was_made_is_said_with_what_to_do(status: dict[str, str], reaso
     [
         ([entry(), entry(identifier=OTHER)], {}, f"several accounts named barnet: {ID}, {OTHER}"),
         ([entry(State="SUSPENDED")], {}, rf"barnet \({ID}\) is SUSPENDED, not ACTIVE"),
-        ([entry("camden")], {"email": None}, "no account named barnet. .*: there are camden"),
+        ([entry("camden")], {"email": None}, "no account named barnet. Give its e-mail address to make it[.]"),
+        ([entry("barnett")], {"email": None}, "or correct the name: there is barnett[.]"),
         ([entry("camden")], {"email": "barnet"}, "'barnet' is no e-mail address"),
         ([entry("camden")], {"email": "Camden@example.gov.uk"}, rf"is the address of the account camden \({ID}\)"),
     ],

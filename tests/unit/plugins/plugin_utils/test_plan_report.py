@@ -55,7 +55,9 @@ def test_names_that_differ_by_the_accounts_number_alone_are_alike() -> None:
 
 
 def test_a_new_stack_is_one_row_with_the_number_of_its_resources() -> None:
-    found = report(change("camden", "localgov-database", "create", resource(action="create"), resource(action="create")))
+    found = report(
+        change("camden", "localgov-database", "create", resource(action="create"), resource(action="create"))
+    )
     assert found["lines"][1] == "camden   stack localgov-database  create  2 resources"
 
 

@@ -9,7 +9,9 @@ import pytest
 from ansible_collections.localgov.platform.plugins.plugin_utils import _planned_changes as planned
 
 STACK = "amazon.aws.cloudformation"
-TEMPLATE = "Resources:\n  Vpc: {Type: AWS::EC2::VPC}\n  Data:\n    Type: AWS::S3::Bucket\n    Properties: {Name: !Ref X}\n"
+TEMPLATE = (
+    "Resources:\n  Vpc: {Type: AWS::EC2::VPC}\n  Data:\n    Type: AWS::S3::Bucket\n    Properties: {Name: !Ref X}\n"
+)
 
 
 def stack(**result: Any) -> planned.Change:  # noqa: ANN401  whatever a module returns
@@ -27,7 +29,9 @@ def modified(kind: str, **change: Any) -> dict[str, Any]:  # noqa: ANN401  what 
 
 
 def test_a_stack_without_changes_counts_as_looked_at() -> None:
-    assert stack(changed=False, msg="The submitted information didn't contain changes.", meta="None")["action"] == "none"
+    assert (
+        stack(changed=False, msg="The submitted information didn't contain changes.", meta="None")["action"] == "none"
+    )
 
 
 def test_a_new_stack_is_made_of_what_its_template_declares() -> None:
