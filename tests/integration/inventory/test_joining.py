@@ -10,6 +10,8 @@ import pytest
 from tests.integration.inventory.conftest import MANAGEMENT, Inventory
 from tests.sandbox.conftest import CHECKOUT
 
+# The ranges of those who were there before their accounts had a tag.
+OLDER = {"camden": "10.0.16.0/20", "sutton": "10.0.48.0/20"}
 STATIC = {
     "organisation": {"hosts": {"hub": {"ansible_aws_account_id": "200000000001", "platform_cidr": "10.0.0.0/20"}}},
     "management": {
@@ -25,10 +27,11 @@ STATIC = {
 
 @pytest.mark.slow
 def test_the_organisations_list_is_its_entry_and_no_file_is_written(inventory: Inventory) -> None:
+    tag = "organization_account.tags['platform-cidr']"
     inventory.write(
         organizational_units=[inventory.unit],
         exclude=["200000000001"],
-        compose={"platform_cidr": "organization_account.tags['platform-cidr'] | default('10.0.16.0/20')"},
+        compose={"platform_cidr": f"{tag} | default({OLDER}[organization_account.name])"},
     )
     inventory.static("static.yml", STATIC)
     shutil.copytree(CHECKOUT / "inventories" / "sandbox" / "group_vars", inventory.folder / "group_vars")
