@@ -14,7 +14,7 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo docs lint test bench bench-pipeline lock
+.PHONY: help install images sandbox status down reset demo plan docs lint test bench bench-pipeline lock
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ reset: install ## stop the sandbox and empty it
 
 demo: sandbox ## deploy an organisation and three authorities, and send a file through
 	@$(BIN)/python -m sandbox.journey
+
+plan: install ## say what site.yml would change, and change nothing: PLAN_FLAGS="-l camden -e drift=true"
+	@$(BIN)/ansible-playbook -i inventories/sandbox playbooks/plan.yml --check $(PLAN_FLAGS)
 
 docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/role_variables.py

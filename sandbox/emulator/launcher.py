@@ -26,6 +26,7 @@ from sandbox.emulator import (
     mails,
     managed_passwords,
     network_types,
+    new_accounts,
     object_events,
     object_keys,
     organisation,
@@ -46,7 +47,9 @@ from sandbox.emulator.internals import EmulatorError, find, require
 from sandbox.settings import Settings, SettingsError, claim_task_network, load
 
 CHANGES = (
+    # After organisation, which lets nobody but the management account make accounts.
     organisation,
+    new_accounts,
     buckets,
     object_keys,
     repositories,
