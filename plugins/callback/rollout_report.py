@@ -10,10 +10,10 @@ version_added: 0.1.0
 type: aggregate
 short_description: Says what a rollout did in each account
 description:
-  - At the end of a run that deployed stacks it prints a line for each account - its outcome, stacks, changes and seconds -
+  - At the end of a run that deployed stacks, or began to, it prints a line for each account - its outcome, stacks, changes and seconds -
     and for each one that failed the task and AWS's own reason for the first resource that failed.
   - The same is written to C(<playbook>.json) and, as a page that needs nothing else, to C(<playbook>.html).
-  - A run without a stack leaves no report, and neither does a rehearsal.
+  - A run that neither locks an account nor comes to a stack leaves no report, and neither does a rehearsal.
 requirements:
   - To be named in C(callbacks_enabled) of C(ansible.cfg), or in E(ANSIBLE_CALLBACKS_ENABLED).
 options:
@@ -45,6 +45,8 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._rollout_report 
 from ansible_collections.localgov.platform.plugins.plugin_utils._tables import aligned, printable
 from jinja2 import Environment, FileSystemLoader
 
+# By these a run is known for a rollout.
+_ACTIONS = ("amazon.aws.cloudformation", "localgov.platform.deployment_lock")
 _TEMPLATES = Path(__file__).resolve().parents[2] / "playbooks" / "templates"
 _COLUMNS = {
     "name": "Account",
@@ -68,6 +70,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         super().__init__()
         self._rollout = Rollout()
         self._broken = False
+        self._deploys = False
         self._playbook = ""
         self._began = time.time()
 
@@ -75,6 +78,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._playbook = Path(playbook._file_name).stem
 
     def v2_runner_on_start(self, host: Host, task: Task) -> None:
+        self._deploys = self._deploys or task.action in _ACTIONS
         self._rollout.begin(host.get_name(), task._uuid, time.monotonic())
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
@@ -97,8 +101,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._broken = True
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        accounts = self._rollout.accounts.values()
-        if context.CLIARGS.get("check") or not any(account.stacks for account in accounts):
+        if context.CLIARGS.get("check") or not self._deploys:
             return
         self._rollout.close({*stats.failures, *stats.dark}, broken=self._broken)
         ended = time.time()

@@ -74,10 +74,13 @@ def reason(action: str, result: Mapping[str, Any]) -> str:
     for item in result.get("results") or []:
         if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable")):
             return reason(action, item)
-    said = str(result.get("msg") or result.get("output") or result.get("stderr") or "no reason was given").strip()
-    causes = [line for line in result.get("log") or [] if _CANCELLED not in line.lower()] if action == _STACKS else []
-    # CloudFormation tells of the latest event first.
-    return (f"{_stack_name(result)}: {causes[-1]}" if causes else said)[:_LONGEST_REASON]
+    if action == _STACKS and result.get("output"):
+        # CloudFormation tells of the latest event first.
+        causes = [line for line in result.get("log") or [] if _CANCELLED not in line.lower()]
+        said = f"{_stack_name(result)}: {causes[-1] if causes else result['output']}"
+    else:
+        said = str(result.get("msg") or result.get("stderr") or "no reason was given").strip()
+    return said[:_LONGEST_REASON]
 
 
 def _stack(result: Mapping[str, Any], seconds: float) -> dict[str, Any] | None:

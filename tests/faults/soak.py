@@ -9,6 +9,7 @@ import json
 import random
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,9 @@ _FIGURES = CHECKOUT / "build" / "bench" / "soak.json"
 def main() -> int:
     """0 when every rollout went as it should."""
     given = _arguments()
-    work = iter([*range(given.first, given.first + given.seeds), *("kill" for _ in range(given.kills))])
+    work = iter(_mixed([*range(given.first, given.first + given.seeds)], given.kills))
     taking, verdicts = threading.Lock(), list[Verdict]()
+    deadline = time.monotonic() + given.minutes * 60
     moments = random.Random(given.first)  # noqa: S311 - moments of kills, no secrets
 
     def keep(verdict: Verdict, number: int) -> None:
@@ -36,7 +38,7 @@ def main() -> int:
 
     def run(number: int) -> None:
         with Rollouts(given.folder / f"worker-{number}") as rollouts:
-            for one in _shared(work, taking):
+            for one in _shared(work, taking, deadline):
                 if one == "kill":
                     keep(rollouts.with_kill(moments.uniform(0, rollouts.usual_seconds)), number)
                 else:
@@ -56,8 +58,17 @@ def main() -> int:
     return 0 if all(figure["met"] for figure in figures) else 1
 
 
-def _shared(work: Iterator[int | str], taking: threading.Lock) -> Iterator[int | str]:
-    while True:
+def _mixed(seeds: list[int], kills: int) -> list[int | str]:
+    """Kills evenly among the seeds."""
+    work: list[int | str] = [*seeds]
+    for number in range(kills, 0, -1):
+        work.insert(number * len(seeds) // (kills + 1), "kill")
+    return work
+
+
+def _shared(work: Iterator[int | str], taking: threading.Lock, deadline: float) -> Iterator[int | str]:
+    """What nobody has begun, until the time is over."""
+    while time.monotonic() < deadline:
         with taking:
             one = next(work, None)
         if one is None:
@@ -101,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=0.2, help="the share of calls that go wrong")
     parser.add_argument("--stall-seconds", type=float, default=30, help="how long a call that stalls takes")
     parser.add_argument("--workers", type=int, default=4, help="how many sandboxes at a time")
+    parser.add_argument("--minutes", type=float, default=600, help="after how long no further rollout is begun")
     parser.add_argument("--folder", type=Path, default=CHECKOUT / "build" / "test" / "soak", help="where sandboxes are")
     parser.add_argument("--log", type=Path, default=_FIGURES.with_name("soak-runs.jsonl"), help="one line for each run")
     return parser.parse_args()

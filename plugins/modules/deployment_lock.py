@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Let one run at a time deploy an account."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployment_lock
+short_description: Let one run at a time deploy an account
+version_added: 0.1.0
+author:
+  - localgov.platform contributors
+description:
+  - Takes or gives back a lock, which is an object in a bucket of the account. S3 decides who was first, by a conditional
+    write; there is nothing to be set up but the bucket.
+  - The lock names its owner, and expires. One that has expired is taken over, and so is one of a run on this machine whose
+    process is gone. Any other is left alone, unless its owner is named in O(take_from).
+  - Whether a lock has expired goes by the clock of S3, not by the operator's.
+  - The lock is no part of what is deployed, so this module never reports a change.
+options:
+  state:
+    description:
+      - V(held) takes the lock, and is content if this run has it.
+      - V(released) gives it back, if this run has it.
+    type: str
+    choices: [held, released]
+    default: held
+  bucket:
+    description:
+      - The bucket, which must not be versioned.
+    type: str
+    required: true
+  object:
+    description:
+      - The key of the object that is the lock.
+    type: str
+    default: lock.json
+  owner:
+    description:
+      - Who takes the lock, as others are told.
+    type: str
+    required: true
+  run:
+    description:
+      - The run of Ansible, as the lookup P(localgov.platform.this_run#lookup) names it.
+    type: str
+    required: true
+  lasts:
+    description:
+      - After how many seconds the lock expires. No run should take longer.
+    type: int
+    default: 14400
+  take_from:
+    description:
+      - The owner from whom the lock is taken although it has not expired. Two runs at once are refused by CloudFormation
+        stack by stack, and by nothing else.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is taken and nothing looked at, as a rehearsal is in nobody's way.
+  diff_mode:
+    support: none
+    description: There is nothing to compare.
+requirements:
+  - python >= 3.11
+notes:
+  - Permissions that the task's identity needs - C(s3:GetObject), C(s3:PutObject) and C(s3:DeleteObject) on the object, and
+    C(s3:ListBucket) on the bucket.
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+seealso:
+  - plugin: localgov.platform.this_run
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: Let nobody else deploy the account meanwhile
+  localgov.platform.deployment_lock: &lock
+    bucket: localgov-012345670123-rollout
+    owner: "{{ lookup('localgov.platform.this_run').operator }}"
+    run: "{{ lookup('localgov.platform.this_run').run }}"
+
+- name: Give the lock back
+  localgov.platform.deployment_lock:
+    <<: *lock
+    state: released
+"""
+
+RETURN = r"""
+held:
+  description: Whether this run has the lock now.
+  returned: success
+  type: bool
+bucket_missing:
+  description: Whether the lock could not be taken because there is no such bucket yet.
+  returned: success
+  type: bool
+"""
+
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import (
+    Claim,
+    NoBucketError,
+    release,
+    run_is_over,
+    take,
+)
+from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
+
+ARGUMENTS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["held", "released"], "default": "held"},
+    "bucket": {"type": "str", "required": True},
+    "object": {"type": "str", "default": "lock.json"},
+    "owner": {"type": "str", "required": True},
+    "run": {"type": "str", "required": True},
+    "lasts": {"type": "int", "default": 14400},
+    "take_from": {"type": "str", "default": ""},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if module.check_mode:
+        module.exit_json(changed=False, held=False, bucket_missing=False)
+    given = module.params
+    claim = Claim(given["owner"], given["run"], given["lasts"])
+    s3 = module.client("s3", retry_decorator=AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=10))
+    try:
+        if given["state"] == "released":
+            release(s3, given["bucket"], given["object"], claim)
+            module.exit_json(changed=False, held=False, bucket_missing=False)
+        because = take(
+            s3, given["bucket"], given["object"], claim, take_from=given["take_from"], is_over=run_is_over
+        )
+    except NoBucketError:
+        module.exit_json(changed=False, held=False, bucket_missing=True)
+    except RefusedError as refused:
+        module.fail_json(msg=str(refused))
+    if because:
+        module.warn(because)
+    module.exit_json(changed=False, held=True, bucket_missing=False)
+
+
+if __name__ == "__main__":
+    main()
