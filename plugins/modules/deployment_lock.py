@@ -21,7 +21,8 @@ options:
   state:
     description:
       - V(held) takes the lock, and is content if this run has it.
-      - V(released) gives it back, if this run has it.
+      - V(released) gives it back, if this run has it. Where that cannot be done there is a warning and no failure, as the
+        lock expires.
     type: str
     choices: [held, released]
     default: held
@@ -125,6 +126,16 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
+def _give_back(module: AnsibleAWSModule, s3: Any, claim: Claim) -> None:  # noqa: ANN401 - a client has no static type
+    """Ends the module. What was deployed has not failed because a lock is left: it expires."""
+    try:
+        release(s3, module.params["bucket"], module.params["object"], claim)
+    except RefusedError as refused:
+        module.warn(f"The lock is left, and goes when this run has ended or it expires. {refused}")
+        module.exit_json(changed=False, held=True, bucket_missing=False)
+    module.exit_json(changed=False, held=False, bucket_missing=False)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -135,8 +146,7 @@ def main() -> None:
     s3 = module.client("s3", retry_decorator=AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=10))
     try:
         if given["state"] == "released":
-            release(s3, given["bucket"], given["object"], claim)
-            module.exit_json(changed=False, held=False, bucket_missing=False)
+            _give_back(module, s3, claim)
         because = take(
             s3, given["bucket"], given["object"], claim, take_from=given["take_from"], is_over=run_is_over
         )

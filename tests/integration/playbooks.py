@@ -18,9 +18,9 @@ _MODULES = "ansible_collections.localgov.platform.plugins.modules"
 
 
 def play(
-    sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, **environment: str
+    sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, inventory: str = "sandbox", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A playbook on the sandbox's inventory, from a folder of its own; for whoever wants to see what it prints."""
+    """A playbook on the sandbox's inventory or another, from a folder of its own; for whoever wants to see what it prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
     own = {
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
@@ -30,7 +30,7 @@ def play(
         "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
     }
     return subprocess.run(
-        [_PROGRAM, "-i", CHECKOUT / "inventories" / "sandbox", playbook, *arguments],
+        [_PROGRAM, "-i", CHECKOUT / "inventories" / inventory, playbook, *arguments],
         cwd=folder,
         env={**inherited, **own, **environment},
         capture_output=True,
