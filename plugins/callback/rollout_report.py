@@ -10,8 +10,8 @@ version_added: 0.1.0
 type: aggregate
 short_description: Says what a rollout did in each account
 description:
-  - At the end of a run that deployed stacks, or began to, it prints a line for each account - its outcome, stacks, changes and seconds -
-    and for each one that failed the task and AWS's own reason for the first resource that failed.
+  - At the end of a run that deployed stacks, or began to, it prints a line for each account - its outcome, stacks,
+    changes and seconds - and for each one that failed the task and AWS's own reason for the first resource that failed.
   - The same is written to C(<playbook>.json) and, as a page that needs nothing else, to C(<playbook>.html).
   - A run that neither locks an account nor comes to a stack leaves no report, and neither does a rehearsal.
 requirements:
@@ -30,7 +30,7 @@ options:
 
 import json
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,4 +150,4 @@ def _row(account: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

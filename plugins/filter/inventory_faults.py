@@ -9,8 +9,8 @@ author: localgov.platform contributors
 version_added: 0.1.0
 short_description: What of an inventory cannot be meant
 description:
-  - Looks at what the inventory says of accounts, without asking AWS - the variables C(platform_*), those of the connection,
-    those of the roles, and the services that an account declares.
+  - Looks at what the inventory says of accounts, without asking AWS - the variables C(platform_*), those of the
+    connection, those of the roles, and the services that an account declares.
   - The roles' variables are held to their own argument specifications.
 positional: _input, variables
 options:
@@ -107,7 +107,7 @@ def _specifications() -> dict[str, Specification]:
     """The options of each role, of all its entry points."""
     found: dict[str, Specification] = {}
     for file in sorted(_ROLES.glob("*/meta/argument_specs.yml")):
-        entries = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        entries = yaml.safe_load(file.read_text(encoding="utf-8"))
         options: Specification = {}
         for entry in entries["argument_specs"].values():
             options.update(entry.get("options") or {})

@@ -9,8 +9,8 @@ author: localgov.platform contributors
 version_added: 0.1.0
 short_description: Who runs this, and in which run
 description:
-  - Names the run of Ansible, so that it is told from all others, and whoever on the same machine asks can find out whether
-    it still goes on.
+  - Names the run of Ansible, so that it is told from all others, and whoever on the same machine asks can find out
+    whether it still goes on.
 options:
   _terms:
     description: None are taken.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,9 @@ def _why_it_may_be_taken(held: Held, take_from: str, is_over: Callable[[str], bo
     if held.now >= held.expires:
         return f"The lock of {owner} has expired, at {_moment(held.expires)}."
     if is_over(held.claim.run):
-        return f"The run of {owner} on this machine, begun at {_moment(held.taken)}, is gone without giving its lock back."
+        return (
+            f"The run of {owner} on this machine, begun at {_moment(held.taken)}, is gone without giving its lock back."
+        )
     if take_from == owner:
         return f"The lock was taken from {owner} as you asked."
     return ""
@@ -179,4 +181,4 @@ def _in_the_way(held: Held) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -11,18 +11,18 @@ version_added: 0.1.0
 author:
   - localgov.platform contributors
 description:
-  - Takes or gives back a lock, which is an object in a bucket of the account. S3 decides who was first, by a conditional
-    write; there is nothing to be set up but the bucket.
-  - The lock names its owner, and expires. One that has expired is taken over, and so is one of a run on this machine whose
-    process is gone. Any other is left alone, unless its owner is named in O(take_from).
+  - Takes or gives back a lock, which is an object in a bucket of the account. S3 decides who was first, by a
+    conditional write; there is nothing to be set up but the bucket.
+  - The lock names its owner, and expires. One that has expired is taken over, and so is one of a run on this machine
+    whose process is gone. Any other is left alone, unless its owner is named in O(take_from).
   - Whether a lock has expired goes by the clock of S3, not by the operator's.
   - The lock is no part of what is deployed, so this module never reports a change.
 options:
   state:
     description:
       - V(held) takes the lock, and is content if this run has it.
-      - V(released) gives it back, if this run has it. Where that cannot be done there is a warning and no failure, as the
-        lock expires.
+      - V(released) gives it back, if this run has it. Where that cannot be done there is a warning and no failure, as
+        the lock expires.
     type: str
     choices: [held, released]
     default: held
@@ -53,8 +53,8 @@ options:
     default: 14400
   take_from:
     description:
-      - The owner from whom the lock is taken although it has not expired. Two runs at once are refused by CloudFormation
-        stack by stack, and by nothing else.
+      - The owner from whom the lock is taken although it has not expired. Two runs at once are refused by
+        CloudFormation stack by stack, and by nothing else.
     type: str
     default: ""
 attributes:
@@ -67,8 +67,8 @@ attributes:
 requirements:
   - python >= 3.11
 notes:
-  - Permissions that the task's identity needs - C(s3:GetObject), C(s3:PutObject) and C(s3:DeleteObject) on the object, and
-    C(s3:ListBucket) on the bucket.
+  - Permissions that the task's identity needs - C(s3:GetObject), C(s3:PutObject) and C(s3:DeleteObject) on the object,
+    and C(s3:ListBucket) on the bucket.
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -147,9 +147,7 @@ def main() -> None:
     try:
         if given["state"] == "released":
             _give_back(module, s3, claim)
-        because = take(
-            s3, given["bucket"], given["object"], claim, take_from=given["take_from"], is_over=run_is_over
-        )
+        because = take(s3, given["bucket"], given["object"], claim, take_from=given["take_from"], is_over=run_is_over)
     except NoBucketError:
         module.exit_json(changed=False, held=False, bucket_missing=True)
     except RefusedError as refused:

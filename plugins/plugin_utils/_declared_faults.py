@@ -20,9 +20,9 @@ _NAME = "la_services_services"
 _TIERS = ("frontend", "dagit", "private")
 _KEYS = {
     "image", "tier", "port", "desired_count", "alone", "on_demand", "command", "cpu", "memory", "environment",
-    "stop_timeout", "user", "capacity_provider", "connects_to", "balancer", "launches", "follows", "health_check", "lists",
-    "versions", "reads", "writes", "resumes", "deletes", "erases", "knows", "secrets", "alarm_at", "drains", "roots",
-    "signs_in", "init",
+    "stop_timeout", "user", "capacity_provider", "connects_to", "balancer", "launches", "follows", "health_check",
+    "lists", "versions", "reads", "writes", "resumes", "deletes", "erases", "knows", "secrets", "alarm_at", "drains",
+    "roots", "signs_in", "init",
 }  # fmt: skip
 _ARROWS = ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
 _PIPELINE_LOCATIONS = ("data_store", "workspace", "shared", "member_shared")
@@ -57,8 +57,8 @@ def _service_faults(name: str, service: object, locations: object) -> Iterator[s
     for variable, secret in (service.get("secrets") or {}).items():
         if not _SECRET.fullmatch(str(secret)):
             yield (
-                f"{name} has the secret {variable}, which names none; expected is the ARN of a secret, or a key such as "
-                "database:password (never the secret itself)"
+                f"{name} has the secret {variable}, which names none; expected is the ARN of a secret, or a key "
+                "such as database:password (never the secret itself)"
             )
 
 
@@ -67,7 +67,12 @@ def _value_faults(name: str, service: Service) -> Iterator[str]:
         yield f"{name} has no image; expected is the name of one of the organisation's images"
     if service.get("tier") not in _TIERS:
         yield f"{name} has the tier {service.get('tier')!r}; expected is {' or '.join(_TIERS)}"
-    for key, least, most in (("port", 1, 65535), ("desired_count", 0, 5000), ("cpu", 256, 16384), ("memory", 512, 122880)):
+    for key, least, most in (
+        ("port", 1, 65535),
+        ("desired_count", 0, 5000),
+        ("cpu", 256, 16384),
+        ("memory", 512, 122880),
+    ):
         if key in service and not (_is_number(service[key]) and least <= service[key] <= most):
             yield f"{name} has {key}: {service[key]!r}; expected is a whole number from {least} to {most}"
 
@@ -85,8 +90,8 @@ def _faults_between(services: Declaration, variables: Mapping[str, Any]) -> Iter
         return
     if circle := _circle(services):
         yield (
-            f"connects_to goes in a circle, {' to '.join(circle)}; expected is that one of them does without the next, as none "
-            "of them could start first"
+            f"connects_to goes in a circle, {' to '.join(circle)}; expected is that one of them does without the next, "
+            "as none of them could start first"
         )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What of an inventory cannot be meant: for each account the variable, what it says, and what is expected.
 
-Values only; nothing here calls AWS. A variable that is not looked at here is one of a role, and is held to the role's own
-argument specification.
+Values only; nothing here calls AWS. A variable that is not looked at here is one of a role, and is held to the role's
+own argument specification.
 """
 
 from __future__ import annotations
@@ -98,18 +98,25 @@ FORMS: dict[str, Form] = {
     "platform_sign_in": _one_of("cognito", "none"),
     "platform_sign_in_mfa": _one_of("required", "optional", "none"),
     "platform_sign_in_saml": Form(
-        lambda value: value == {}
-        or (
-            isinstance(value, dict)
-            and _text(r"[A-Za-z0-9-]{1,32}")(value.get("provider"))
-            and _text(r"https://.+")(value.get("metadata_url"))
+        lambda value: (
+            value == {}
+            or (
+                isinstance(value, dict)
+                and _text(r"[A-Za-z0-9-]{1,32}")(value.get("provider"))
+                and _text(r"https://.+")(value.get("metadata_url"))
+            )
         ),
         "provider, a name of letters, digits and hyphens, and metadata_url, an https address",
     ),
     "platform_sign_in_mail": Form(
-        lambda value: value == {}
-        or (isinstance(value, dict) and _text(_ARN.format(service="ses", region="[a-z0-9-]+"))(value.get("identity_arn"))
-            and bool(value.get("from"))),
+        lambda value: (
+            value == {}
+            or (
+                isinstance(value, dict)
+                and _text(_ARN.format(service="ses", region="[a-z0-9-]+"))(value.get("identity_arn"))
+                and bool(value.get("from"))
+            )
+        ),
         "identity_arn, the ARN of an identity of SES, and from, the sender",
     ),
     "platform_public_url": Form(
@@ -124,12 +131,16 @@ FORMS: dict[str, Form] = {
         "a mapping of images to digests, each sha256: and 64 hexadecimal digits",
     ),
     "platform_add_users_image": Form(
-        lambda value: isinstance(value, str)
-        and bool(_IMAGE.fullmatch(value) or re.fullmatch(r"[^@\s]+@" + _DIGEST.pattern, value)),
+        lambda value: (
+            isinstance(value, str)
+            and bool(_IMAGE.fullmatch(value) or re.fullmatch(r"[^@\s]+@" + _DIGEST.pattern, value))
+        ),
         "the name of one of the organisation's images, or an image by its digest, <registry>/<name>@sha256:...",
     ),
     "platform_buckets": Form(_texts(r"[a-z][a-z0-9_]*"), "a list of names of lower-case letters, digits and _"),
-    "platform_share_agreement": Form(lambda value: isinstance(value, dict), "a mapping, such as {keep_published: true}"),
+    "platform_share_agreement": Form(
+        lambda value: isinstance(value, dict), "a mapping, such as {keep_published: true}"
+    ),
     "platform_check_thresholds": Form(
         lambda value: isinstance(value, dict) and all(isinstance(checks, dict) for checks in value.values()),
         "a mapping of datasets to mappings of checks to numbers",
@@ -166,16 +177,24 @@ def faults_between(accounts: Mapping[str, Variables]) -> Iterator[tuple[str, str
     for host, variables in accounts.items():
         account = str(variables.get("ansible_aws_account_id"))
         if account in seen:
-            yield host, (
-                f"ansible_aws_account_id is {account!r}, as that of {seen[account]} is; "
-                "expected is a number that no other host of the inventory has"
+            yield (
+                host,
+                (
+                    f"ansible_aws_account_id is {account!r}, as that of {seen[account]} is; "
+                    "expected is a number that no other host of the inventory has"
+                ),
             )
         seen.setdefault(account, host)
-    ranges = {host: str(variables.get("platform_cidr")) for host, variables in accounts.items() if _has_range(variables)}
+    ranges = {
+        host: str(variables.get("platform_cidr")) for host, variables in accounts.items() if _has_range(variables)
+    }
     for pair in overlaps(ranges):
-        yield pair["hosts"][1], (
-            f"platform_cidr is {pair['cidrs'][1]}, which overlaps {pair['cidrs'][0]} of {pair['hosts'][0]}; expected is a "
-            "range that no other account has, as networks that overlap can never be connected"
+        yield (
+            pair["hosts"][1],
+            (
+                f"platform_cidr is {pair['cidrs'][1]}, which overlaps {pair['cidrs'][0]} of {pair['hosts'][0]}; expected "
+                "is a range that no other account has, as networks that overlap can never be connected"
+            ),
         )
 
 
@@ -247,8 +266,9 @@ def _people_faults(variables: Variables) -> Iterator[str]:
         return
     if variables.get("platform_sign_in", "cognito") != "cognito" or variables.get("platform_sign_in_saml"):
         yield (
-            "platform_add_users_image is 'frontend', by which operatives add people to the account's user pool, but its people "
-            "sign in otherwise; expected is platform_sign_in: cognito without platform_sign_in_saml, or no such image"
+            "platform_add_users_image is 'frontend', by which operatives add people to the account's user pool, but "
+            "its people sign in otherwise; expected is platform_sign_in: cognito without platform_sign_in_saml, or no such "
+            "image"
         )
 
 

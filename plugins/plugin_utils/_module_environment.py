@@ -33,8 +33,8 @@ _KEPT = frozenset(
     }
 )
 _ENDPOINT = "AWS_ENDPOINT_URL"
-# Unless the caller says otherwise. By default botocore tries five times, and a rollout makes so many calls that on a bad day
-# one of them fails five times in a row.
+# Unless the caller says otherwise. By default botocore tries five times, and a rollout makes so many calls that on a
+# bad day one of them fails five times in a row.
 _PATIENCE = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "9"}
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A creation or update that is asked for again with its token is the one that is there already.
 
-So whoever lost the answer asks again without fear. As shipped the token is written into the stack's events, and a repeated
-creation is refused.
+So whoever lost the answer asks again without fear. As shipped the token is written into the stack's events, and a
+repeated creation is refused.
 """
 
 from __future__ import annotations

@@ -215,10 +215,22 @@ _REFUSALS: dict[str, dict[str, tuple[int, str, str]]] = {
         "json": (400, "ExpiredTokenException", "The security token included in the request is expired"),
     },
     "clock skewed": {
-        "query": (403, "SignatureDoesNotMatch", "Signature expired: it is earlier than the time of this server - 15 min."),
+        "query": (
+            403,
+            "SignatureDoesNotMatch",
+            "Signature expired: it is earlier than the time of this server - 15 min.",
+        ),
         "ec2": (400, "RequestExpired", "Request has expired."),
-        "s3": (403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
-        "json": (400, "InvalidSignatureException", "Signature expired: it is earlier than this server's time - 15 min."),
+        "s3": (
+            403,
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+        ),
+        "json": (
+            400,
+            "InvalidSignatureException",
+            "Signature expired: it is earlier than this server's time - 15 min.",
+        ),
     },
 }
 

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -73,7 +72,9 @@ class Rollouts:
         """A rollout through faults; where it fails, it says where and why, and once more without any converges."""
         began = time.monotonic()
         self._fresh()
-        with FaultProxy(self._sandbox.description["endpoint_url"], self._sandbox.folder / "certificates", faults) as proxy:
+        with FaultProxy(
+            self._sandbox.description["endpoint_url"], self._sandbox.folder / "certificates", faults
+        ) as proxy:
             done = self._play("-e", f"ansible_aws_account_endpoint_url={proxy.url}")
         verdict = Verdict(f"seed {faults.seed}", "converged" if done.returncode == 0 else "failed")
         verdict.faults = faults.counted
@@ -117,7 +118,12 @@ class Rollouts:
         output = self._folder / "output.log"
         with output.open("w", encoding="utf-8") as written:
             process = subprocess.Popen(
-                command, cwd=CHECKOUT, env=environment, stdout=written, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                command,
+                cwd=CHECKOUT,
+                env=environment,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
             )
             try:
                 process.wait(kill_after or _LIMIT_SECONDS)
@@ -134,7 +140,11 @@ class Rollouts:
     def _reason(self) -> str:
         report = json.loads((self._reports / "site.json").read_text(encoding="utf-8"))
         (account,) = [one for one in report["accounts"] if one["name"] == ACCOUNT]
-        return f"{account['name']}: {account['failure']['task']}: {account['failure']['reason']}" if account["failure"] else ""
+        return (
+            f"{account['name']}: {account['failure']['task']}: {account['failure']['reason']}"
+            if account["failure"]
+            else ""
+        )
 
     def _left_running(self) -> list[str]:
         """Processes of a killed run that are there half a minute later."""

@@ -18,7 +18,7 @@ from tests.faults.proxy import Faults
 from tests.faults.rollouts import Rollouts, Verdict
 from tests.sandbox.conftest import CHECKOUT
 
-_FIGURES = CHECKOUT / "build" / "bench" / "soak.json"
+_RUNS = CHECKOUT / "build" / "bench" / "soak-runs.jsonl"
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def main() -> int:
     for worker in workers:
         worker.join()
     figures = _figures(verdicts, given.seeds, given.kills)
-    _FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    given.log.with_name("soak.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     for figure in figures:
         print(f"{figure['name']}: {figure['value']} {figure['unit']}")
     return 0 if all(figure["met"] for figure in figures) else 1
@@ -94,13 +94,26 @@ def _figures(verdicts: list[Verdict], seeds: int, kills: int) -> list[dict[str, 
         {"name": "seeded rollouts", "value": seeded, "unit": "runs", "goal": seeds, "met": seeded == seeds},
         {"name": "converged at once", "value": outcomes["converged"], "unit": "runs", "goal": None, "met": True},
         {"name": "failed and said why", "value": outcomes["failed"], "unit": "runs", "goal": None, "met": True},
-        {"name": "kills", "value": outcomes["killed"], "unit": "runs", "goal": kills, "met": outcomes["killed"] == kills},
+        {
+            "name": "kills",
+            "value": outcomes["killed"],
+            "unit": "runs",
+            "goal": kills,
+            "met": outcomes["killed"] == kills,
+        },
         {"name": "calls", "value": calls, "unit": "calls", "goal": None, "met": True},
         *(
             {"name": f"calls {fault}", "value": number, "unit": "calls", "goal": None, "met": True}
             for fault, number in faults.most_common()
         ),
-        {"name": "not as they should be", "value": len(wrong), "unit": "runs", "goal": 0, "met": not wrong, "runs": wrong},
+        {
+            "name": "not as they should be",
+            "value": len(wrong),
+            "unit": "runs",
+            "goal": 0,
+            "met": not wrong,
+            "runs": wrong,
+        },
     ]
 
 
@@ -114,7 +127,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=4, help="how many sandboxes at a time")
     parser.add_argument("--minutes", type=float, default=600, help="after how long no further rollout is begun")
     parser.add_argument("--folder", type=Path, default=CHECKOUT / "build" / "test" / "soak", help="where sandboxes are")
-    parser.add_argument("--log", type=Path, default=_FIGURES.with_name("soak-runs.jsonl"), help="one line for each run")
+    parser.add_argument("--log", type=Path, default=_RUNS, help="one line for each run; soak.json beside it")
     return parser.parse_args()
 
 

@@ -70,7 +70,7 @@ _OF_A_BUCKET = [
 _OF_THE_MOMENT = re.compile(r"(?i).*(time|date|timestamp|since|createdat|updatedat|lastmodified|created|modified)$")
 _LEFT_OUT = {"ResponseMetadata", "SecretVersionsToStages", "DbiResourceId", "deployments", "events", "storedBytes"}
 _MADE_UP = re.compile(
-    r"(?<![a-z0-9])(?:vpc|vpc-cidr-assoc|subnet|sg|sgr|rtb|rtbassoc|igw|vpce|nat|eipalloc|eni|fl|acl|pl|dopt)-[0-9a-f]{8,17}"
+    r"(?<![a-z0-9])(?:vpc|vpc-cidr-assoc|subnet|sgr?|rtb|rtbassoc|igw|vpce|nat|eipalloc|eni|fl|acl|pl)-[0-9a-f]{8,17}"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|(?<=rds!db-)[0-9a-f]{20}"
     r"|(?<=:secret:rds!db-)[0-9a-f-]{27}"

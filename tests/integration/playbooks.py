@@ -20,7 +20,7 @@ _MODULES = "ansible_collections.localgov.platform.plugins.modules"
 def play(
     sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, inventory: str = "sandbox", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A playbook on the sandbox's inventory or another, from a folder of its own; for whoever wants to see what it prints."""
+    """A playbook on an inventory of the checkout, from a folder of its own; for whoever wants to see what it prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
     own = {
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),

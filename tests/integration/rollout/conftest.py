@@ -17,9 +17,7 @@ from tests.integration.playbooks import play
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 # No images are pulled where no tasks run, so none are pushed: any digests do.
-DIGESTS = {
-    name: f"sha256:{number:064}" for number, name in enumerate(("frontend", "dagit", "daemon", "code-server"))
-}
+DIGESTS = {name: f"sha256:{number:064}" for number, name in enumerate(("frontend", "dagit", "daemon", "code-server"))}
 SITE = CHECKOUT / "playbooks" / "site.yml"
 
 
@@ -30,9 +28,7 @@ class Operator:
         self._sandbox = sandbox
         self.folder = folder
 
-    def runs(
-        self, playbook: Path, *arguments: str, inventory: str = "sandbox"
-    ) -> subprocess.CompletedProcess[str]:
+    def runs(self, playbook: Path, *arguments: str, inventory: str = "sandbox") -> subprocess.CompletedProcess[str]:
         own = {
             "LOCALGOV_ROLLOUT_REPORT_FOLDER": str(self.folder),
             "ANSIBLE_RETRY_FILES_SAVE_PATH": str(self.folder),

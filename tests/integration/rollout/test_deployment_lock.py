@@ -65,7 +65,9 @@ def owner(s3: Any, bucket: str) -> str:
 
 def test_a_second_operator_is_told_who_is_first_and_what_to_do(takes: Callable[..., str]) -> None:
     assert takes(ALICE) == ""
-    with pytest.raises(HeldByOtherError, match=r"alice@laptop deploys this account since .* UTC.*platform_take_lock_from=alice@laptop"):
+    with pytest.raises(
+        HeldByOtherError, match=r"alice@laptop deploys this account since .* UTC.*platform_take_lock_from=alice@laptop"
+    ):
         takes(BOB)
 
 

@@ -23,7 +23,9 @@ def shards(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> list[O
     """Two runs at the same time, each of its slice of the inventory, as a job of AWX is sliced."""
     operators = [Operator(sandbox, tmp_path_factory.mktemp("shard")) for _ in range(2)]
     with ThreadPoolExecutor(2) as together:
-        runs = list(together.map(lambda operator, account: operator.rolls_out(account), operators, ("camden", "croydon")))
+        runs = list(
+            together.map(lambda operator, account: operator.rolls_out(account), operators, ("camden", "croydon"))
+        )
     for run in runs:
         assert run.returncode == 0, run.stdout[-4000:]
     return operators
@@ -53,7 +55,7 @@ def give_back(sandbox: Sandbox, account: str) -> None:
 
 def test_two_shards_run_side_by_side(sandbox: Sandbox, shards: list[Operator]) -> None:
     assert stacks(sandbox, "camden") == stacks(sandbox, "croydon")
-    assert {state for _name, state in stacks(sandbox, "camden")} == {"CREATE_COMPLETE"}
+    assert {state for _name, state in stacks(sandbox, "camden")} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
     assert [list(shard.report()) for shard in shards] == [["camden"], ["croydon"]]
 
 

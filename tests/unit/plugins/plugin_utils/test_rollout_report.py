@@ -31,7 +31,9 @@ def test_the_reason_of_a_stack_is_its_first_resource_that_failed_and_none_that_w
 
 
 def test_a_stack_of_which_no_resource_failed_is_told_as_the_module_tells_it() -> None:
-    failed = stack("localgov-network", failed=True, msg="Unknown error.", output="Stack create failed. Delete complete.", log=[])
+    failed = stack(
+        "localgov-network", failed=True, msg="Unknown error.", output="Stack create failed. Delete complete.", log=[]
+    )
     assert reason(STACKS, failed) == "localgov-network: Stack create failed. Delete complete."
 
 
@@ -41,7 +43,10 @@ def test_a_call_that_aws_refuses_is_told_in_its_words() -> None:
 
 
 def test_of_a_loop_the_first_item_that_failed_counts() -> None:
-    results = {"msg": "One or more items failed", "results": [{"changed": True}, {"failed": True, "msg": "no such bucket"}]}
+    results = {
+        "msg": "One or more items failed",
+        "results": [{"changed": True}, {"failed": True, "msg": "no such bucket"}],
+    }
     assert reason("amazon.aws.s3_bucket", results) == "no such bucket"
 
 
