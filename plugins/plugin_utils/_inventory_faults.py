@@ -189,12 +189,11 @@ def faults_between(accounts: Mapping[str, Variables]) -> Iterator[tuple[str, str
         host: str(variables.get("platform_cidr")) for host, variables in accounts.items() if _has_range(variables)
     }
     for pair in overlaps(ranges):
+        (first, second), (one, other) = pair["hosts"], pair["cidrs"]
         yield (
-            pair["hosts"][1],
-            (
-                f"platform_cidr is {pair['cidrs'][1]}, which overlaps {pair['cidrs'][0]} of {pair['hosts'][0]}; expected "
-                "is a range that no other account has, as networks that overlap can never be connected"
-            ),
+            second,
+            f"platform_cidr is {other}, which overlaps {one} of {first}; expected is a range that no other account "
+            "has, as networks that overlap can never be connected",
         )
 
 
@@ -267,8 +266,8 @@ def _people_faults(variables: Variables) -> Iterator[str]:
     if variables.get("platform_sign_in", "cognito") != "cognito" or variables.get("platform_sign_in_saml"):
         yield (
             "platform_add_users_image is 'frontend', by which operatives add people to the account's user pool, but "
-            "its people sign in otherwise; expected is platform_sign_in: cognito without platform_sign_in_saml, or no such "
-            "image"
+            "its people sign in otherwise; expected is platform_sign_in: cognito without platform_sign_in_saml, or no "
+            "such image"
         )
 
 

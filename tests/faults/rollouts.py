@@ -21,7 +21,7 @@ from tests.faults.state import differences, held
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 ACCOUNT = "camden"
-_PROGRAM = Path(sys.executable).parent / "ansible-playbook"
+_PROGRAM = str(Path(sys.executable).parent / "ansible-playbook")
 _IMAGES = ("frontend", "dagit", "daemon", "code-server")
 # No images are pulled where no tasks run, so none are pushed: any digests do.
 _VARIABLES = {"platform_image_digests": {name: f"sha256:{number:064}" for number, name in enumerate(_IMAGES)}}

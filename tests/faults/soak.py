@@ -87,34 +87,20 @@ def _line(verdict: Verdict) -> str:
 def _figures(verdicts: list[Verdict], seeds: int, kills: int) -> list[dict[str, object]]:
     outcomes = Counter(verdict.first for verdict in verdicts)
     faults: Counter[str] = sum((verdict.faults for verdict in verdicts), Counter())
-    calls = sum(faults.values())
     wrong = [verdict.name for verdict in verdicts if verdict.wrong]
-    seeded = outcomes["converged"] + outcomes["failed"]
     return [
-        {"name": "seeded rollouts", "value": seeded, "unit": "runs", "goal": seeds, "met": seeded == seeds},
-        {"name": "converged at once", "value": outcomes["converged"], "unit": "runs", "goal": None, "met": True},
-        {"name": "failed and said why", "value": outcomes["failed"], "unit": "runs", "goal": None, "met": True},
-        {
-            "name": "kills",
-            "value": outcomes["killed"],
-            "unit": "runs",
-            "goal": kills,
-            "met": outcomes["killed"] == kills,
-        },
-        {"name": "calls", "value": calls, "unit": "calls", "goal": None, "met": True},
-        *(
-            {"name": f"calls {fault}", "value": number, "unit": "calls", "goal": None, "met": True}
-            for fault, number in faults.most_common()
-        ),
-        {
-            "name": "not as they should be",
-            "value": len(wrong),
-            "unit": "runs",
-            "goal": 0,
-            "met": not wrong,
-            "runs": wrong,
-        },
+        _figure("seeded rollouts", outcomes["converged"] + outcomes["failed"], goal=seeds),
+        _figure("converged at once", outcomes["converged"]),
+        _figure("failed and said why", outcomes["failed"]),
+        _figure("kills", outcomes["killed"], goal=kills),
+        _figure("calls", sum(faults.values()), "calls"),
+        *(_figure(f"calls {fault}", number, "calls") for fault, number in faults.most_common()),
+        _figure("not as they should be", len(wrong), goal=0, which=wrong),
     ]
+
+
+def _figure(name: str, value: int, unit: str = "runs", goal: int | None = None, **more: object) -> dict[str, object]:
+    return {"name": name, "value": value, "unit": unit, "goal": goal, "met": goal in (None, value), **more}
 
 
 def _arguments() -> argparse.Namespace:

@@ -256,12 +256,8 @@ def site(folder: Path) -> subprocess.CompletedProcess[str]:
         "AWS_ACCESS_KEY_ID": "made-up-id",
         "AWS_SECRET_ACCESS_KEY": "made-up-secret",
     }
-    command = [
-        Path(sys.executable).parent / "ansible-playbook",
-        "-i",
-        folder / "hosts.yml",
-        CHECKOUT / "playbooks" / "site.yml",
-    ]
+    program, playbook = Path(sys.executable).parent / "ansible-playbook", CHECKOUT / "playbooks" / "site.yml"
+    command = [str(program), "-i", str(folder / "hosts.yml"), str(playbook)]
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=300, check=False
     )
