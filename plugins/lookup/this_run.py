@@ -36,17 +36,27 @@ _raw:
       description: The operator, as C(user@control-node).
       type: str
       returned: always
+    directory:
+      description: A directory that only the operator can enter, and that goes when the run has ended, however it ends.
+      type: str
+      returned: always
     run:
       description: The run - the machine since it was started, its namespace of processes, the process and its start.
       type: str
       returned: always
 """
 
+from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import this_machine
-from ansible_collections.localgov.platform.plugins.plugin_utils._run_directory import controller_pid, process_started
+from ansible_collections.localgov.platform.plugins.plugin_utils._run_directory import (
+    controller_pid,
+    process_started,
+    run_directory,
+)
 from ansible_collections.localgov.platform.plugins.plugin_utils._session_request import operator_session_name
 
 
@@ -56,4 +66,5 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core has no typ
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **_: object) -> list[dict[str, str]]:
         pid = controller_pid()
         run = ".".join([*this_machine(), str(pid), process_started(pid)])
-        return [{"operator": operator_session_name(), "run": run}]
+        directory = run_directory(Path(constants.DEFAULT_LOCAL_TMP))
+        return [{"operator": operator_session_name(), "directory": str(directory), "run": run}]

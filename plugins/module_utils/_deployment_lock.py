@@ -35,6 +35,10 @@ class Claim:
     lasts: int  # seconds
 
 
+# What lies there when nobody has the lock. It is never removed: where it is, the bucket was once made as it should be.
+FREE = Claim("", "", 0)
+
+
 @dataclass(frozen=True)
 class Held:
     """The lock as it lies there. Both times are S3's own, so that no operator's clock matters."""
@@ -49,37 +53,53 @@ class Held:
         return self.taken + timedelta(seconds=self.claim.lasts)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The lock is this run's. `because` says why it could be taken from another, if it was."""
+
+    tag: str
+    because: str = ""
+
+
 class HeldByOtherError(RefusedError):
     """Somebody else deploys the account now."""
 
 
-class NoBucketError(RefusedError):
-    """The bucket that the lock lies in is not there yet."""
+class NotPreparedError(RefusedError):
+    """There has never been a lock in the bucket, or there is no such bucket."""
 
 
 def take(
-    s3: Client, bucket: str, key: str, claim: Claim, *, take_from: str = "", is_over: Callable[[str], bool]
-) -> str:
-    """Takes the lock, and says why it could be taken from another, if it was.
+    s3: Client,
+    bucket: str,
+    key: str,
+    claim: Claim,
+    *,
+    prepared: bool = False,
+    take_from: str = "",
+    is_over: Callable[[str], bool],
+) -> Taken:
+    """Takes the lock.
 
-    `take_from` is the owner from whom it is taken even though their run may go on; `is_over` tells of a run whether it
-    is certainly over. Raises HeldByOtherError, NoBucketError and RefusedError.
+    `prepared` says that the bucket is certainly as it should be; otherwise one in which there has never been a lock is
+    left to whoever makes it so. `take_from` is the owner from whom the lock is taken even though their run may go on;
+    `is_over` tells of a run whether it is certainly over. Raises HeldByOtherError, NotPreparedError and RefusedError.
     """
-    if _write(s3, bucket, key, claim, IfNoneMatch="*"):
-        return ""
     for _attempt in range(_ATTEMPTS):
         held = look(s3, bucket, key)
         if held is None:
-            if _write(s3, bucket, key, claim, IfNoneMatch="*"):
-                return ""
+            if not prepared:
+                raise NotPreparedError(f"There has never been a lock in the bucket {bucket}.")
+            if tag := _write(s3, bucket, key, claim, IfNoneMatch="*"):
+                return Taken(tag)
             continue
         if held.claim.run == claim.run:
-            return ""
+            return Taken(held.tag)
         because = _why_it_may_be_taken(held, take_from, is_over)
-        if not because:
+        if held.claim != FREE and not because:
             raise HeldByOtherError(_in_the_way(held))
-        if _write(s3, bucket, key, claim, IfMatch=held.tag):
-            return because
+        if tag := _write(s3, bucket, key, claim, IfMatch=held.tag):
+            return Taken(tag, because)
     raise HeldByOtherError(f"Others are taking the lock s3://{bucket}/{key} at this moment. Run this again.")
 
 
@@ -88,18 +108,13 @@ def release(s3: Client, bucket: str, key: str, claim: Claim) -> bool:
     held = look(s3, bucket, key)
     if held is None or held.claim.run != claim.run:
         return False
-    with attempt(f"give back the lock s3://{bucket}/{key}", permission="s3:DeleteObject on it"):
-        try:
-            s3.delete_object(aws_retry=True, Bucket=bucket, Key=key, IfMatch=held.tag)
-        except ClientError as error:
-            # Its answer was lost, and this is the second attempt; or somebody took it meanwhile.
-            if error.response["Error"]["Code"] not in _LOST:
-                raise
+    # Where another was faster, it is theirs.
+    _write(s3, bucket, key, FREE, IfMatch=held.tag)
     return True
 
 
 def look(s3: Client, bucket: str, key: str) -> Held | None:
-    """The lock as it is now; None when nobody holds it."""
+    """The lock as it is now, also when nobody has it (`FREE`); None when there has never been one."""
     with attempt(f"look at the lock s3://{bucket}/{key}", permission="s3:GetObject on it and s3:ListBucket"):
         try:
             found = s3.get_object(aws_retry=True, Bucket=bucket, Key=key)
@@ -116,6 +131,11 @@ def look(s3: Client, bucket: str, key: str) -> Held | None:
         ) from None
     now = parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
     return Held(claim, found["ETag"], found["LastModified"], now)
+
+
+def text_of(claim: Claim) -> str:
+    """The lock as it lies in the bucket."""
+    return json.dumps(vars(claim))
 
 
 def run_is_over(run: str) -> bool:
@@ -143,23 +163,24 @@ def this_machine() -> list[str]:
         return ["", ""]
 
 
-def _write(s3: Client, bucket: str, key: str, claim: Claim, **condition: str) -> bool:
-    """Whether S3 let this claim in, under the condition."""
-    with attempt(f"take the lock s3://{bucket}/{key}", permission="s3:PutObject on it"):
+def _write(s3: Client, bucket: str, key: str, claim: Claim, **condition: str) -> str:
+    """The tag of this claim, once S3 has let it in under the condition; empty where it has not."""
+    with attempt(f"write the lock s3://{bucket}/{key}", permission="s3:PutObject on it"):
         try:
-            s3.put_object(aws_retry=True, Bucket=bucket, Key=key, Body=json.dumps(vars(claim)).encode(), **condition)
+            body = text_of(claim).encode()
+            answer = s3.put_object(aws_retry=True, Bucket=bucket, Key=key, Body=body, **condition)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code == "NoSuchBucket":
-                raise NoBucketError(f"There is no bucket {bucket} for the lock.") from error
             if code in _LOST:
-                return False
+                return ""
             raise
-    return True
+    return str(answer["ETag"])
 
 
 def _why_it_may_be_taken(held: Held, take_from: str, is_over: Callable[[str], bool]) -> str:
     owner = held.claim.owner
+    if held.claim == FREE:
+        return ""
     if held.now >= held.expires:
         return f"The lock of {owner} has expired, at {_moment(held.expires)}."
     if is_over(held.claim.run):

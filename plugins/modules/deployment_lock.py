@@ -51,12 +51,25 @@ options:
       - After how many seconds the lock expires. No run should take longer.
     type: int
     default: 14400
+  prepared:
+    description:
+      - Whether the bucket is certainly as it should be, because a task before has made it so. Otherwise a lock is not
+        taken in a bucket that has never had one.
+    type: bool
+    default: false
   take_from:
     description:
       - The owner from whom the lock is taken although it has not expired. Two runs at once are refused by
         CloudFormation stack by stack, and by nothing else.
     type: str
     default: ""
+  left_in:
+    description:
+      - A directory that only its owner can enter and that goes with the run, as the lookup
+        P(localgov.platform.this_run#lookup) names it. There it is written how the lock is given back, with the
+        session's credentials, for the process that waits for the end of the run.
+      - So the lock is given back also where the run is aborted or killed.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -67,8 +80,8 @@ attributes:
 requirements:
   - python >= 3.11
 notes:
-  - Permissions that the task's identity needs - C(s3:GetObject), C(s3:PutObject) and C(s3:DeleteObject) on the object,
-    and C(s3:ListBucket) on the bucket.
+  - Permissions that the task's identity needs - C(s3:GetObject) and C(s3:PutObject) on the object, and
+    C(s3:ListBucket) on the bucket.
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -84,6 +97,7 @@ EXAMPLES = r"""
     bucket: localgov-012345670123-rollout
     owner: "{{ lookup('localgov.platform.this_run').operator }}"
     run: "{{ lookup('localgov.platform.this_run').run }}"
+    left_in: "{{ lookup('localgov.platform.this_run').directory }}"
 
 - name: Give the lock back
   localgov.platform.deployment_lock:
@@ -96,22 +110,29 @@ held:
   description: Whether this run has the lock now.
   returned: success
   type: bool
-bucket_missing:
-  description: Whether the lock could not be taken because there is no such bucket yet.
+prepared:
+  description:
+    - Whether there was a lock in the bucket before, or O(prepared) said that it is as it should be. If not, nothing was
+      taken; make the bucket and set O(prepared).
   returned: success
   type: bool
 """
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import (
+    FREE,
     Claim,
-    NoBucketError,
+    NotPreparedError,
     release,
     run_is_over,
     take,
+    text_of,
 )
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 
@@ -122,7 +143,9 @@ ARGUMENTS: dict[str, Any] = {
     "owner": {"type": "str", "required": True},
     "run": {"type": "str", "required": True},
     "lasts": {"type": "int", "default": 14400},
+    "prepared": {"type": "bool", "default": False},
     "take_from": {"type": "str", "default": ""},
+    "left_in": {"type": "path"},
 }
 
 
@@ -132,29 +155,61 @@ def _give_back(module: AnsibleAWSModule, s3: Any, claim: Claim) -> None:  # noqa
         release(s3, module.params["bucket"], module.params["object"], claim)
     except RefusedError as refused:
         module.warn(f"The lock is left, and goes when this run has ended or it expires. {refused}")
-        module.exit_json(changed=False, held=True, bucket_missing=False)
-    module.exit_json(changed=False, held=False, bucket_missing=False)
+        module.exit_json(changed=False, held=True, prepared=True)
+    _leave(module, None)
+    module.exit_json(changed=False, held=False, prepared=True)
+
+
+def _leave(module: AnsibleAWSModule, tag: str | None) -> None:
+    """Writes down how the lock of that tag is given back; None removes what was written."""
+    given = module.params
+    if not given["left_in"]:
+        return
+    file = Path(given["left_in"]) / f"{given['bucket']}.lock-left.json"
+    if tag is None:
+        file.unlink(missing_ok=True)
+        return
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
+    environment = {name: value for name in (*names, "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE") if (value := os.getenv(name))}
+    left = {
+        "bucket": given["bucket"],
+        "key": given["object"],
+        "tag": tag,
+        "free": text_of(FREE),
+        "environment": environment,
+    }
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as written:
+        json.dump(left, written)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     if module.check_mode:
-        module.exit_json(changed=False, held=False, bucket_missing=False)
+        module.exit_json(changed=False, held=False, prepared=True)
     given = module.params
     claim = Claim(given["owner"], given["run"], given["lasts"])
     s3 = module.client("s3", retry_decorator=AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=10))
     try:
         if given["state"] == "released":
             _give_back(module, s3, claim)
-        because = take(s3, given["bucket"], given["object"], claim, take_from=given["take_from"], is_over=run_is_over)
-    except NoBucketError:
-        module.exit_json(changed=False, held=False, bucket_missing=True)
+        taken = take(
+            s3,
+            given["bucket"],
+            given["object"],
+            claim,
+            prepared=given["prepared"],
+            take_from=given["take_from"],
+            is_over=run_is_over,
+        )
+    except NotPreparedError:
+        module.exit_json(changed=False, held=False, prepared=False)
     except RefusedError as refused:
         module.fail_json(msg=str(refused))
-    if because:
-        module.warn(because)
-    module.exit_json(changed=False, held=True, bucket_missing=False)
+    _leave(module, taken.tag)
+    if taken.because:
+        module.warn(taken.because)
+    module.exit_json(changed=False, held=True, prepared=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 _PREFIX = "aws-account-sessions"
 # Longer than the longest session: what is older holds nothing of use, whatever machine it came from.
 _OLDEST_SECONDS = 13 * 3600
+_LOCKS_SECONDS = 120
 
 
 def run_directory(local_tmp: Path) -> Path:
@@ -107,6 +108,16 @@ def _remove(directory: Path) -> None:
         time.sleep(0.1)
 
 
+def _give_locks_back(directory: Path) -> None:
+    """The run's locks on accounts that it did not come to give back; see the module `deployment_lock`."""
+    if any(directory.glob("*.lock-left.json")):
+        program = Path(__file__).with_name("_left_locks.py")
+        # Not with -S as this one: it needs botocore.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([sys.executable, "-I", program, directory], timeout=_LOCKS_SECONDS, check=False)
+
+
 if __name__ == "__main__":
     _wait_for_end(int(sys.argv[1]), sys.argv[2])
+    _give_locks_back(Path(sys.argv[3]))
     _remove(Path(sys.argv[3]))

@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 
-from tests.integration.playbooks import play
+from tests.integration.playbooks import command, operators_environment, play
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 # No images are pulled where no tasks run, so none are pushed: any digests do.
@@ -36,8 +37,20 @@ class Operator:
         return play(self._sandbox, self.folder, playbook, *arguments, inventory=inventory, **own)
 
     def rolls_out(self, accounts: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        given = json.dumps({"platform_image_digests": DIGESTS, **variables})
-        return self.runs(SITE, "--limit", accounts, "-e", given)
+        return self.runs(SITE, *_of(accounts, variables))
+
+    @contextmanager
+    def begins(self, accounts: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A rollout that goes on while the block does."""
+        environment = operators_environment(self._sandbox, self.folder)
+        begun = subprocess.Popen(
+            command(SITE, *_of(accounts, {})), cwd=self.folder, env=environment, stdout=subprocess.DEVNULL
+        )
+        try:
+            yield begun
+        finally:
+            begun.kill()
+            begun.wait()
 
     def report(self, playbook: str = "site") -> dict[str, dict[str, Any]]:
         """What the report says, by account."""
@@ -46,6 +59,10 @@ class Operator:
 
     def page(self, playbook: str = "site") -> str:
         return (self.folder / f"{playbook}.html").read_text(encoding="utf-8")
+
+
+def _of(accounts: str, variables: dict[str, Any]) -> list[str]:
+    return ["--limit", accounts, "-e", json.dumps({"platform_image_digests": DIGESTS, **variables})]
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from ansible_collections.localgov.platform.plugins.lookup.this_run import Lookup
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import (
     Claim,
     HeldByOtherError,
-    NoBucketError,
+    NotPreparedError,
     look,
     release,
     run_is_over,
@@ -53,7 +53,7 @@ def bucket(s3: Any) -> str:
 @pytest.fixture
 def takes(s3: Any, bucket: str) -> Callable[..., str]:
     def take_it(claim: Claim, **given: Any) -> str:
-        return take(s3, bucket, KEY, claim, **{"is_over": is_not_over, **given})
+        return take(s3, bucket, KEY, claim, **{"is_over": is_not_over, "prepared": True, **given}).because
 
     return take_it
 
@@ -147,9 +147,16 @@ def test_the_run_that_asks_is_not_over() -> None:
     assert "@" in this["operator"]
 
 
-def test_without_a_bucket_that_is_what_is_said(s3: Any) -> None:
-    with pytest.raises(NoBucketError, match="no bucket localgov-none-rollout"):
-        take(s3, "localgov-none-rollout", KEY, ALICE, is_over=is_not_over)
+def test_a_bucket_that_never_had_a_lock_may_be_half_made_and_is_left_to_be_made(s3: Any, bucket: str) -> None:
+    for name in (bucket, "localgov-none-rollout"):
+        with pytest.raises(NotPreparedError, match=f"never been a lock in the bucket {name}"):
+            take(s3, name, KEY, ALICE, is_over=is_not_over)
+
+
+def test_a_bucket_that_had_one_is_not_made_again(takes: Callable[..., str], s3: Any, bucket: str) -> None:
+    takes(ALICE)
+    release(s3, bucket, KEY, ALICE)
+    assert take(s3, bucket, KEY, BOB, is_over=is_not_over).because == ""
 
 
 def test_what_is_no_lock_is_not_overwritten(takes: Callable[..., str], s3: Any, bucket: str) -> None:

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import Claim, look, take
+from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import FREE, Claim, look, release, take
 
+from sandbox.journey.person import wait_for
 from tests.integration.rollout.conftest import Operator, s3_of
 from tests.sandbox.conftest import Sandbox
 
@@ -41,7 +43,8 @@ def bucket(sandbox: Sandbox, account: str) -> str:
 
 
 def locked(sandbox: Sandbox, account: str) -> bool:
-    return look(s3_of(sandbox, account), bucket(sandbox, account), "lock.json") is not None
+    held = look(s3_of(sandbox, account), bucket(sandbox, account), "lock.json")
+    return held is not None and held.claim != FREE
 
 
 def take_away(sandbox: Sandbox, account: str) -> None:
@@ -50,7 +53,7 @@ def take_away(sandbox: Sandbox, account: str) -> None:
 
 
 def give_back(sandbox: Sandbox, account: str) -> None:
-    s3_of(sandbox, account).delete_object(Bucket=bucket(sandbox, account), Key="lock.json")
+    release(s3_of(sandbox, account), bucket(sandbox, account), "lock.json", REMOTE)
 
 
 def test_two_shards_run_side_by_side(sandbox: Sandbox, shards: list[Operator]) -> None:
@@ -111,7 +114,7 @@ def test_a_rollout_stops_when_too_many_fail(sandbox: Sandbox, shards: list[Opera
     assert outcomes == {"camden": "failed", "croydon": "unfinished"}
     assert "run these again: --limit camden,croydon" in stopped.stdout
     assert (bob.folder / "site.retry").read_text().split() == ["camden", "croydon"]
-    assert not locked(sandbox, "croydon")
+    wait_for(lambda: not locked(sandbox, "croydon"), "the lock to be given back", 60)
 
 
 def test_batches_are_rolled_out_one_after_the_other(
@@ -127,7 +130,19 @@ def test_batches_are_rolled_out_one_after_the_other(
         "camden": "failed",
         "croydon": "unfinished",
     }
-    assert "croydon : ok" not in stopped.stdout or bob.report()["croydon"]["stacks"] == []
+    assert stopped.returncode != 0
+    assert bob.report()["croydon"]["stacks"] == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_interrupted_or_killed_leaves_no_lock(
+    sandbox: Sandbox, shards: list[Operator], operator: NewOperator, by: signal.Signals
+) -> None:
+    with operator().begins("camden") as run:
+        wait_for(lambda: locked(sandbox, "camden"), "the run to lock the account", 120)
+        run.send_signal(by)
+        run.wait(60)
+    wait_for(lambda: not locked(sandbox, "camden"), "the lock to be given back", 60)
 
 
 BROKEN = """\
@@ -146,11 +161,8 @@ def test_a_failed_stack_is_told_with_the_reason_of_its_first_resource(operator: 
     template = {
         "Resources": {
             "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "localgov-broken"}},
-            "Nowhere": {
-                "Type": "AWS::EC2::Subnet",
-                "DependsOn": "Queue",
-                "Properties": {"VpcId": "vpc-00000000000000000", "CidrBlock": "10.9.0.0/24"},
-            },
+            # Which the deploy role may not make.
+            "Topic": {"Type": "AWS::SNS::Topic", "DependsOn": "Queue"},
         }
     }
     playbook = tmp_path / "broken.yml"
@@ -159,6 +171,6 @@ def test_a_failed_stack_is_told_with_the_reason_of_its_first_resource(operator: 
     assert bob.runs(playbook).returncode != 0
     failure = bob.report("broken")["camden"]["failure"]
     assert failure["task"] == "Deploy what AWS refuses"
-    assert failure["reason"].startswith("localgov-broken: AWS::EC2::Subnet Nowhere CREATE_FAILED: ")
-    assert "vpc-00000000000000000" in failure["reason"]
-    assert "AWS::EC2::Subnet Nowhere CREATE_FAILED" in bob.page("broken")
+    assert failure["reason"].startswith("localgov-broken: AWS::SNS::Topic Topic CREATE_FAILED: ")
+    assert "sns:CreateTopic" in failure["reason"]
+    assert "AWS::SNS::Topic Topic CREATE_FAILED" in bob.page("broken")
