@@ -57,6 +57,8 @@ SHARED = {
 }
 # Longer than the sandbox takes to write what was recorded into a log file of the audit.
 AUDIT_SECONDS = 2.5
+# A run is let go on for so long at a time: it reads one or two files meanwhile.
+STEP_SECONDS = 0.02
 # The command of a task: it lists a bucket page by page, reads what each page names, and says how each went.
 READ_PAGE_AFTER_PAGE = """
 import botocore.session, os, time
@@ -303,30 +305,42 @@ def files_read_since(authority: Authority, moment: float) -> set[str]:
     return {key for key in keys if key.startswith(FOLDER)}
 
 
+def has_copied_a_file(authority: Authority) -> bool:
+    """Whether a file of camden's folder is in the organisation's own bucket: one is copied before the next is read."""
+    s3 = authority.client(ORGANISATION, "s3")
+    bucket = authority.organisation.bucket(ORGANISATION, "data-store")
+    copies = s3.list_objects_v2(Bucket=bucket, Prefix=f"regional/{FOLDER}").get("Contents", [])
+    return any(f"/local_authority={ACCOUNT}/" in copy["Key"] for copy in copies)
+
+
+def send(runs: list[psutil.Process], number: signal.Signals) -> None:
+    """A signal to each run with all its processes; what has ended needs none."""
+    for run in runs:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, number)
+
+
 @contextmanager
 def held_while_it_reads(authority: Authority) -> Iterator[int]:
-    """A run of the pipeline that has read some of camden's files, how many, and is stopped before the others."""
+    """A run of the pipeline that has read some of camden's files, how many, and is stopped before the others.
+
+    A run reads ten small files in a fraction of a second. It goes on in steps that are too short for that, with a look
+    between two of them.
+    """
+    began = time.time()
     deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        for run in runs_at_work(authority):
-            began = run.create_time()
-            try:
-                while run.is_running() and time.monotonic() < deadline:
-                    os.killpg(run.pid, signal.SIGSTOP)
-                    time.sleep(AUDIT_SECONDS)  # what was read until now is in the audit then, if anything was
-                    read = files_read_since(authority, began)
-                    if 0 < len(read) < len(SHARED[ACCOUNT]):
-                        yield len(read)
-                        return
-                    os.killpg(run.pid, signal.SIGCONT)
-                    time.sleep(0.3)
-            except ProcessLookupError:
-                continue  # it wrote another table, and has ended
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(run.pid, signal.SIGCONT)
-        time.sleep(0.1)
-    raise AssertionError("no run of the organisation's pipeline was seen reading camden's files")
+    runs: list[psutil.Process] = []
+    try:
+        while not has_copied_a_file(authority):
+            assert time.monotonic() < deadline, "no run of the organisation's pipeline was seen reading camden's files"
+            runs = runs_at_work(authority)
+            send(runs, signal.SIGCONT)
+            time.sleep(STEP_SECONDS)
+            send(runs, signal.SIGSTOP)
+        time.sleep(AUDIT_SECONDS)
+        yield len(files_read_since(authority, began))
+    finally:
+        send(runs, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
