@@ -37,7 +37,9 @@ _raw:
       type: str
       returned: always
     directory:
-      description: A directory that only the operator can enter, and that goes when the run has ended, however it ends.
+      description: >-
+        A directory that only the operator can enter, in which the run's locks are written down. It goes when the run
+        has ended, however it ends.
       type: str
       returned: always
     run:
@@ -54,8 +56,8 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import this_machine
 from ansible_collections.localgov.platform.plugins.plugin_utils._run_directory import (
     controller_pid,
+    locks_directory,
     process_started,
-    run_directory,
 )
 from ansible_collections.localgov.platform.plugins.plugin_utils._session_request import operator_session_name
 
@@ -66,5 +68,5 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core has no typ
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **_: object) -> list[dict[str, str]]:
         pid = controller_pid()
         run = ".".join([*this_machine(), str(pid), process_started(pid)])
-        directory = run_directory(Path(constants.DEFAULT_LOCAL_TMP))
+        directory = locks_directory(Path(constants.DEFAULT_LOCAL_TMP))
         return [{"operator": operator_session_name(), "directory": str(directory), "run": run}]

@@ -53,14 +53,6 @@ class Held:
         return self.taken + timedelta(seconds=self.claim.lasts)
 
 
-@dataclass(frozen=True)
-class Taken:
-    """The lock is this run's. `because` says why it could be taken from another, if it was."""
-
-    tag: str
-    because: str = ""
-
-
 class HeldByOtherError(RefusedError):
     """Somebody else deploys the account now."""
 
@@ -78,8 +70,8 @@ def take(
     prepared: bool = False,
     take_from: str = "",
     is_over: Callable[[str], bool],
-) -> Taken:
-    """Takes the lock.
+) -> str:
+    """Takes the lock, and says why it could be taken from another, if it was.
 
     `prepared` says that the bucket is certainly as it should be; otherwise one in which there has never been a lock is
     left to whoever makes it so. `take_from` is the owner from whom the lock is taken even though their run may go on;
@@ -90,16 +82,16 @@ def take(
         if held is None:
             if not prepared:
                 raise NotPreparedError(f"There has never been a lock in the bucket {bucket}.")
-            if tag := _write(s3, bucket, key, claim, IfNoneMatch="*"):
-                return Taken(tag)
+            if _write(s3, bucket, key, claim, IfNoneMatch="*"):
+                return ""
             continue
         if held.claim.run == claim.run:
-            return Taken(held.tag)
+            return ""
         because = _why_it_may_be_taken(held, take_from, is_over)
         if held.claim != FREE and not because:
             raise HeldByOtherError(_in_the_way(held))
-        if tag := _write(s3, bucket, key, claim, IfMatch=held.tag):
-            return Taken(tag, because)
+        if _write(s3, bucket, key, claim, IfMatch=held.tag):
+            return because
     raise HeldByOtherError(f"Others are taking the lock s3://{bucket}/{key} at this moment. Run this again.")
 
 
@@ -163,18 +155,18 @@ def this_machine() -> list[str]:
         return ["", ""]
 
 
-def _write(s3: Client, bucket: str, key: str, claim: Claim, **condition: str) -> str:
-    """The tag of this claim, once S3 has let it in under the condition; empty where it has not."""
+def _write(s3: Client, bucket: str, key: str, claim: Claim, **condition: str) -> bool:
+    """Whether S3 let this claim in, under the condition."""
     with attempt(f"write the lock s3://{bucket}/{key}", permission="s3:PutObject on it"):
         try:
             body = text_of(claim).encode()
-            answer = s3.put_object(aws_retry=True, Bucket=bucket, Key=key, Body=body, **condition)
+            s3.put_object(aws_retry=True, Bucket=bucket, Key=key, Body=body, **condition)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _LOST:
-                return ""
+                return False
             raise
-    return str(answer["ETag"])
+    return True
 
 
 def _why_it_may_be_taken(held: Held, take_from: str, is_over: Callable[[str], bool]) -> str:

@@ -128,6 +128,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import (
     FREE,
     Claim,
+    Client,
+    HeldByOtherError,
     NotPreparedError,
     release,
     run_is_over,
@@ -147,53 +149,34 @@ ARGUMENTS: dict[str, Any] = {
     "take_from": {"type": "str", "default": ""},
     "left_in": {"type": "path"},
 }
+# What a process needs to act with this task's session.
+_SESSION = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE",
+)
 
 
-def _give_back(module: AnsibleAWSModule, s3: Any, claim: Claim) -> None:  # noqa: ANN401 - a client has no static type
-    """Ends the module. What was deployed has not failed because a lock is left: it expires."""
+def _give_back(module: AnsibleAWSModule, s3: Client, claim: Claim) -> None:
+    """What was deployed has not failed because a lock is left: it expires."""
     try:
         release(s3, module.params["bucket"], module.params["object"], claim)
     except RefusedError as refused:
         module.warn(f"The lock is left, and goes when this run has ended or it expires. {refused}")
         module.exit_json(changed=False, held=True, prepared=True)
-    _leave(module, None)
+    _forget(module)
     module.exit_json(changed=False, held=False, prepared=True)
 
 
-def _leave(module: AnsibleAWSModule, tag: str | None) -> None:
-    """Writes down how the lock of that tag is given back; None removes what was written."""
+def _hold(module: AnsibleAWSModule, s3: Client, claim: Claim) -> None:
     given = module.params
-    if not given["left_in"]:
-        return
-    file = Path(given["left_in"]) / f"{given['bucket']}.lock-left.json"
-    if tag is None:
-        file.unlink(missing_ok=True)
-        return
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
-    environment = {name: value for name in (*names, "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE") if (value := os.getenv(name))}
-    left = {
-        "bucket": given["bucket"],
-        "key": given["object"],
-        "tag": tag,
-        "free": text_of(FREE),
-        "environment": environment,
-    }
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as written:
-        json.dump(left, written)
-
-
-def main() -> None:
-    """Run the module."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if module.check_mode:
-        module.exit_json(changed=False, held=False, prepared=True)
-    given = module.params
-    claim = Claim(given["owner"], given["run"], given["lasts"])
-    s3 = module.client("s3", retry_decorator=AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=10))
+    # Before, as the run may be killed between the two.
+    _remember(module, claim)
     try:
-        if given["state"] == "released":
-            _give_back(module, s3, claim)
-        taken = take(
+        because = take(
             s3,
             given["bucket"],
             given["object"],
@@ -203,13 +186,54 @@ def main() -> None:
             is_over=run_is_over,
         )
     except NotPreparedError:
+        _forget(module)
         module.exit_json(changed=False, held=False, prepared=False)
+    except HeldByOtherError as refused:
+        _forget(module)
+        module.fail_json(msg=str(refused))
     except RefusedError as refused:
         module.fail_json(msg=str(refused))
-    _leave(module, taken.tag)
-    if taken.because:
-        module.warn(taken.because)
+    if because:
+        module.warn(because)
     module.exit_json(changed=False, held=True, prepared=True)
+
+
+def _remember(module: AnsibleAWSModule, claim: Claim) -> None:
+    """Writes down how the lock is given back if this run does not come to it."""
+    given = module.params
+    if not given["left_in"]:
+        return
+    left = {
+        "bucket": given["bucket"],
+        "key": given["object"],
+        "run": claim.run,
+        "free": text_of(FREE),
+        "environment": {name: os.environ[name] for name in _SESSION if name in os.environ},
+    }
+    with os.fdopen(os.open(_file(given), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(left, file)
+
+
+def _forget(module: AnsibleAWSModule) -> None:
+    if module.params["left_in"]:
+        _file(module.params).unlink(missing_ok=True)
+
+
+def _file(given: dict[str, Any]) -> Path:
+    return Path(given["left_in"]) / f"{given['bucket']}.json"
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    given = module.params
+    if module.check_mode:
+        module.exit_json(changed=False, held=False, prepared=True)
+    claim = Claim(given["owner"], given["run"], given["lasts"])
+    s3 = module.client("s3", retry_decorator=AWSRetry.jittered_backoff(retries=8, delay=1, max_delay=10))
+    if given["state"] == "held":
+        _hold(module, s3, claim)
+    _give_back(module, s3, claim)
 
 
 if __name__ == "__main__":

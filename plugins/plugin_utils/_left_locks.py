@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Gives back the locks on accounts that a run has left, because it was aborted or killed.
 
-A program of its own, which the process that waits for the end of the run starts if need be. Each `*.lock-left.json` of
-the run's directory says which object is the lock and what it holds when it is free, and has the session by which it
-was taken. A lock that somebody has taken over meanwhile has another tag, and stays.
+A program of its own, which the process that waits for the end of the run starts if need be. Each file of the directory
+says which object is the lock, of which run, and what it holds when it is free, and has the session by which it was
+taken. A lock that is another run's by now stays.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ def give_back(file: Path) -> None:
         aws_session_token=environment.get("AWS_SESSION_TOKEN"),
         config=Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}),
     )
-    s3.put_object(Bucket=left["bucket"], Key=left["key"], Body=left["free"].encode(), IfMatch=left["tag"])
+    where = {"Bucket": left["bucket"], "Key": left["key"]}
+    lock = s3.get_object(**where)
+    if json.load(lock["Body"])["run"] == left["run"]:
+        s3.put_object(**where, Body=left["free"].encode(), IfMatch=lock["ETag"])
 
 
 if __name__ == "__main__":
-    for found in sorted(Path(sys.argv[1]).glob("*.lock-left.json")):
+    for found in sorted(Path(sys.argv[1]).glob("*.json")):
         # Nobody would read why not. The lock expires.
         with contextlib.suppress(Exception):
             give_back(found)

@@ -53,7 +53,7 @@ def bucket(s3: Any) -> str:
 @pytest.fixture
 def takes(s3: Any, bucket: str) -> Callable[..., str]:
     def take_it(claim: Claim, **given: Any) -> str:
-        return take(s3, bucket, KEY, claim, **{"is_over": is_not_over, "prepared": True, **given}).because
+        return take(s3, bucket, KEY, claim, **{"is_over": is_not_over, "prepared": True, **given})
 
     return take_it
 
@@ -156,7 +156,7 @@ def test_a_bucket_that_never_had_a_lock_may_be_half_made_and_is_left_to_be_made(
 def test_a_bucket_that_had_one_is_not_made_again(takes: Callable[..., str], s3: Any, bucket: str) -> None:
     takes(ALICE)
     release(s3, bucket, KEY, ALICE)
-    assert take(s3, bucket, KEY, BOB, is_over=is_not_over).because == ""
+    assert take(s3, bucket, KEY, BOB, is_over=is_not_over) == ""
 
 
 def test_what_is_no_lock_is_not_overwritten(takes: Callable[..., str], s3: Any, bucket: str) -> None:
