@@ -14,7 +14,8 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo plan docs lint test bench bench-pipeline lock
+.PHONY: help install images sandbox status down reset demo plan docs lint test bench bench-fleet soak \
+  bench-pipeline lock
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,9 @@ bench: images ## the slow proofs: the whole matrix of access, its sabotages, kil
 	@$(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow
 	@tests/project files/dagster/code_server -m slow
+
+soak: install ## 200 rollouts through faults and 25 kills, each compared with one without; SOAK_FLAGS=--help says more
+	@$(BIN)/python -m tests.faults.soak $(SOAK_FLAGS)
 
 bench-pipeline: install ## how fast the pipeline is, beside reading and writing the same files and beside pandas
 	@test -x build/benchmark/bin/python || $(UV) venv --python $(BIN)/python build/benchmark

@@ -29,7 +29,7 @@ def recap(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:
 def planned(playbook: Playbook, folder: Path, *arguments: str, ends_with: int = 0) -> dict[str, Any]:
     """What plan.yml writes down for programs."""
     run = playbook("plan", "--check", "-e", f"report_folder={folder}", *arguments)
-    assert run.returncode == ends_with, run.stdout[-4000:]
+    assert run.returncode == ends_with, failures(run)
     plan: dict[str, Any] = json.loads((folder / "plan.json").read_text())
     return plan
 

@@ -23,6 +23,23 @@ def play(
     sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, inventory: Path = INVENTORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """A playbook, from a folder of its own; for whoever wants to see what it prints."""
+    return subprocess.run(
+        command(playbook, *arguments, inventory=inventory),
+        cwd=folder,
+        env={**operators_environment(sandbox, folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def command(playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> list[str]:
+    return [str(_PROGRAM), "-i", str(inventory), str(playbook), *arguments]
+
+
+def operators_environment(sandbox: Sandbox, folder: Path) -> dict[str, str]:
+    """Of somebody who works on that sandbox, with nothing of one's own settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
     own = {
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
@@ -31,15 +48,7 @@ def play(
         "ANSIBLE_NOCOLOR": "1",
         "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
     }
-    return subprocess.run(
-        [_PROGRAM, "-i", inventory, playbook, *arguments],
-        cwd=folder,
-        env={**inherited, **own, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return {**inherited, **own}
 
 
 def start_module(
