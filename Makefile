@@ -77,6 +77,9 @@ bench: images ## the slow proofs: the whole matrix of access, its sabotages, kil
 soak: install ## 200 rollouts through faults and 25 kills, each compared with one without; SOAK_FLAGS=--help says more
 	@$(BIN)/python -m tests.faults.soak $(SOAK_FLAGS)
 
+bench-fleet: images ## how fast a fleet is rolled out, beside other ways of the same; BENCH_FLAGS="--authorities 50" for more
+	@$(BIN)/python -m tests.benchmark.fleet $(BENCH_FLAGS)
+
 bench-pipeline: install ## how fast the pipeline is, beside reading and writing the same files and beside pandas
 	@test -x build/benchmark/bin/python || $(UV) venv --python $(BIN)/python build/benchmark
 	@$(UV) pip sync --python build/benchmark/bin/python --require-hashes --compile-bytecode \
