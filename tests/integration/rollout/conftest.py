@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 
-from tests.integration.playbooks import command, operators_environment, play
+from tests.integration.playbooks import INVENTORY, command, operators_environment, play
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 # No images are pulled where no tasks run, so none are pushed: any digests do.
@@ -29,7 +29,7 @@ class Operator:
         self._sandbox = sandbox
         self.folder = folder
 
-    def runs(self, playbook: Path, *arguments: str, inventory: str = "sandbox") -> subprocess.CompletedProcess[str]:
+    def runs(self, playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> subprocess.CompletedProcess[str]:
         own = {"LOCALGOV_ROLLOUT_REPORT_FOLDER": str(self.folder)}
         return play(self._sandbox, self.folder, playbook, *arguments, inventory=inventory, **own)
 

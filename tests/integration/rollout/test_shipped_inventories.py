@@ -26,5 +26,5 @@ PLAY = """\
 def test_a_shipped_inventory_has_no_faults(sandbox: Sandbox, tmp_path: Path, name: str) -> None:
     playbook = tmp_path / "look.yml"
     playbook.write_text(PLAY)
-    run = Operator(sandbox, tmp_path).runs(playbook, inventory=name)
+    run = Operator(sandbox, tmp_path).runs(playbook, inventory=CHECKOUT / "inventories" / name)
     assert run.returncode == 0, run.stdout[-3000:]
