@@ -13,6 +13,9 @@ description:
   - At the end of a run that deployed stacks, or began to, it prints a line for each account - its outcome, stacks,
     changes and seconds - and for each one that failed the task and AWS's own reason for the first resource that failed.
   - The same is written to C(<playbook>.json) and, as a page that needs nothing else, to C(<playbook>.html).
+  - Accounts that are not done are listed in C(<playbook>.retry), for C(--limit @<playbook>.retry). Ansible's own
+    retry files lack those that the rollout did not come to, and are announced in the middle of output that is JSON.
+  - Nothing is printed where the output is JSON (C(stdout_callback)).
   - A run that neither locks an account nor comes to a stack leaves no report, and neither does a rehearsal.
 requirements:
   - To be named in C(callbacks_enabled) of C(ansible.cfg), or in E(ANSIBLE_CALLBACKS_ENABLED).
@@ -34,7 +37,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible import constants, context
 from ansible.executor.stats import AggregateStats
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.inventory.host import Host
@@ -112,7 +115,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             seconds=round(ended - self._began, 1),
         )
         self._write(report)
-        self._print(report)
+        if not str(constants.DEFAULT_STDOUT_CALLBACK).endswith(("json", "jsonl")):
+            self._print(report)
 
     def _end(self, result: CallbackTaskResult) -> None:
         task = result.task
@@ -126,9 +130,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         try:
             self._file("json").parent.mkdir(parents=True, exist_ok=True)
             self._file("json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            self._write_retry_file(report)
             self._file("html").write_text(pages.get_template("rollout_report.html.j2").render(report), encoding="utf-8")
         except OSError as reason:
             self._display.warning(f"The rollout's report cannot be written to {self.get_option('folder')}: {reason}.")
+
+    def _write_retry_file(self, report: dict[str, Any]) -> None:
+        unfinished = _unfinished(report)
+        if unfinished:
+            self._file("retry").write_text("\n".join(unfinished) + "\n", encoding="utf-8")
+        else:
+            self._file("retry").unlink(missing_ok=True)
 
     def _print(self, report: dict[str, Any]) -> None:
         self._display.banner("ROLLOUT REPORT")
@@ -138,10 +150,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             if account["failure"]:
                 said = "\n  ".join(map(printable, account["failure"]["reason"].splitlines()))
                 self._display.display(f"\n{account['name']}: {printable(account['failure']['task'])}\n  {said}")
-        unfinished = ",".join(account["name"] for account in report["accounts"] if account["outcome"] != "done")
-        if unfinished:
-            self._display.display(f"\nOnce it is mended, run these again: --limit {unfinished}")
+        if unfinished := _unfinished(report):
+            self._display.display(
+                f"\nOnce it is mended, run again {', '.join(unfinished)}: --limit @{self._file('retry')}"
+            )
         self._display.display(f"\nThe page: {self._file('html')}\n")
+
+
+def _unfinished(report: dict[str, Any]) -> list[str]:
+    return [account["name"] for account in report["accounts"] if account["outcome"] != "done"]
 
 
 def _row(account: dict[str, Any]) -> dict[str, Any]:

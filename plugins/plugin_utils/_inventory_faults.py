@@ -126,6 +126,10 @@ FORMS: dict[str, Form] = {
     "platform_alarm_topics": Form(
         _texts(_ARN.format(service="sns", region="[a-z0-9-]+")), "a list of ARNs of SNS topics"
     ),
+    "platform_operators": Form(
+        _texts(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:.+"), "a list of ARNs of those who deploy, users or roles"
+    ),
+    "platform_access_role": Form(_text(r"[A-Za-z0-9_+=,.@/-]+"), "the name of a role"),
     "platform_image_digests": Form(
         lambda value: isinstance(value, dict) and all(map(_text(_DIGEST.pattern), value.values())),
         "a mapping of images to digests, each sha256: and 64 hexadecimal digits",

@@ -30,10 +30,7 @@ class Operator:
         self.folder = folder
 
     def runs(self, playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> subprocess.CompletedProcess[str]:
-        own = {
-            "LOCALGOV_ROLLOUT_REPORT_FOLDER": str(self.folder),
-            "ANSIBLE_RETRY_FILES_SAVE_PATH": str(self.folder),
-        }
+        own = {"LOCALGOV_ROLLOUT_REPORT_FOLDER": str(self.folder)}
         return play(self._sandbox, self.folder, playbook, *arguments, inventory=inventory, **own)
 
     def rolls_out(self, accounts: str, **variables: Any) -> subprocess.CompletedProcess[str]:

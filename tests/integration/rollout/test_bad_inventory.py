@@ -251,7 +251,6 @@ def site(folder: Path) -> subprocess.CompletedProcess[str]:
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        "ANSIBLE_RETRY_FILES_SAVE_PATH": str(folder),
         "ANSIBLE_NOCOLOR": "1",
         "AWS_ACCESS_KEY_ID": "made-up-id",
         "AWS_SECRET_ACCESS_KEY": "made-up-secret",

@@ -90,7 +90,7 @@ def test_of_a_rollout_only_what_failed_is_run_again(
     assert {name: account["outcome"] for name, account in report.items()} == {"camden": "failed", "croydon": "done"}
     assert report["camden"]["stacks"] == []
     assert "alice@laptop deploys this account since" in report["camden"]["failure"]["reason"]
-    assert "run these again: --limit camden" in refused.stdout
+    assert f"run again camden: --limit @{bob.folder / 'site.retry'}" in refused.stdout
     assert (bob.folder / "site.retry").read_text().split() == ["camden"]
 
     again = bob.rolls_out(f"@{bob.folder / 'site.retry'}", platform_take_lock_from="alice@laptop")
@@ -99,6 +99,7 @@ def test_of_a_rollout_only_what_failed_is_run_again(
     assert {name: (account["outcome"], account["changes"]) for name, account in bob.report().items()} == {
         "camden": ("done", 0)
     }
+    assert not (bob.folder / "site.retry").exists()
     assert not locked(sandbox, "camden")
 
 
@@ -112,7 +113,7 @@ def test_a_rollout_stops_when_too_many_fail(sandbox: Sandbox, shards: list[Opera
     assert stopped.returncode != 0
     outcomes = {name: account["outcome"] for name, account in bob.report().items()}
     assert outcomes == {"camden": "failed", "croydon": "unfinished"}
-    assert "run these again: --limit camden,croydon" in stopped.stdout
+    assert "run again camden, croydon: --limit @" in stopped.stdout
     assert (bob.folder / "site.retry").read_text().split() == ["camden", "croydon"]
     wait_for(lambda: not locked(sandbox, "croydon"), "the lock to be given back", 60)
 
