@@ -59,8 +59,9 @@ docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/network_matrix.py
 	@$(BIN)/python docs/datasets.py
 
-lint: install ## check style, types and templates
+lint: install ## check style, types and templates, and the artefact as Galaxy does
 	@tests/lint/run
+	@tests/lint/galaxy
 
 test: images ## run every check
 	@tests/run
@@ -79,4 +80,4 @@ bench-pipeline: install ## how fast the pipeline is, beside reading and writing 
 
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
-	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group test -o requirements.lock $(LOCK_FLAGS)
+	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group docs --group test -o requirements.lock $(LOCK_FLAGS)

@@ -318,7 +318,7 @@ def _in_session(module: AnsibleAWSModule, identity: Identity, principal: Princip
         try:
             caller, credentials = _assumed(module, identity, principal.role)
         except RefusedError as refused:
-            for number, _ in principal.trials:
+            for number, _trial in principal.trials:
                 yield Answer(Result(number, FAILED, str(refused)), None)
             return
     prober = Prober(partial(_connect, module, credentials), module.params["plain_http_endpoint_url"])
