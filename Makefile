@@ -14,7 +14,7 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo docs lint test bench bench-pipeline lock
+.PHONY: help install images sandbox status down reset demo docs docs-site lint test bench bench-pipeline lock
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/role_variables.py
 	@$(BIN)/python docs/network_matrix.py
 	@$(BIN)/python docs/datasets.py
+
+docs-site: install ## the documentation as a site, in build/site; broken links are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: install ## check style, types and templates, and the artefact as Galaxy does
 	@tests/lint/run
