@@ -14,7 +14,7 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo plan docs lint test bench bench-fleet soak \
+.PHONY: help install images sandbox status down reset demo plan docs docs-site lint test bench bench-fleet soak \
   bench-pipeline lock
 
 help: ## show what can be made
@@ -63,8 +63,12 @@ docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/network_matrix.py
 	@$(BIN)/python docs/datasets.py
 
-lint: install ## check style, types and templates
+docs-site: install ## the documentation as a site, in build/site; broken links are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+lint: install ## check style, types and templates, and the artefact as Galaxy does
 	@tests/lint/run
+	@tests/lint/galaxy
 
 test: images ## run every check
 	@tests/run
@@ -89,4 +93,4 @@ bench-pipeline: install ## how fast the pipeline is, beside reading and writing 
 
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
-	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group test -o requirements.lock $(LOCK_FLAGS)
+	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group docs --group test -o requirements.lock $(LOCK_FLAGS)

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hand a file to an account's staging workflow and wait for its receipt."""
 
@@ -9,7 +10,7 @@ module: efs_staging
 short_description: Hand a file to a staging workflow and wait for its receipt
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Uploads a local file, or content, to the bucket of a workflow that the role C(add_users_stepfn) keeps, waits until
     the workflow has ended, and returns the receipt, which tells by line numbers what became of each line.
