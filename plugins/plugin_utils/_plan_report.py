@@ -139,10 +139,10 @@ def _rows(plan: AccountPlan) -> Iterator[Row]:
         else:
             yield _row(what, change["action"], change["detail"])
     for drift in plan["drifts"]:
-        for resource in drift["resources"]:
-            changed = ", ".join(difference["path"] for difference in resource["differences"])
-            what = f"{resource['status'].lower()} {changed}".strip()
-            yield _row(f"stack {drift['stack']}", "drifted", resource["name"], resource["type"], what)
+        for drifted in drift["resources"]:
+            changed = ", ".join(difference["path"] for difference in drifted["differences"])
+            what = f"{drifted['status'].lower()} {changed}".strip()
+            yield _row(f"stack {drift['stack']}", "drifted", drifted["name"], drifted["type"], what)
         if not drift["resources"] and drift["status"] != "IN_SYNC":
             yield _row(f"stack {drift['stack']}", "drifted", f"{drift['status'].lower()} {drift['reason']}".strip())
 
