@@ -52,6 +52,7 @@ attributes:
     description: Says whether an account would be made or moved.
   diff_mode:
     support: none
+    description: The account that is made is named in the result.
 notes:
   - Only the management account of an organisation makes accounts. The task's identity is one of it, with the
     permissions of C(docs/accounts-policy.json).
