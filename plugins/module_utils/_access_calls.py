@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.cloud import CloudRetry
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
@@ -28,6 +29,26 @@ class Again(CloudRetry):  # type: ignore[misc]  # amazon.aws has no type stubs
     @staticmethod
     def status_code_from_exception(error: Exception) -> str:
         return type(error).__name__
+
+
+def until(look: Callable[[], None], seconds: int, between: int = 3) -> None:
+    """Repeat `look` for as long as it raises NotYetError, or until the time is over."""
+    again = Again.exponential_backoff(
+        retries=max(1, seconds // between), delay=between, backoff=1, catch_extra_error_codes=[NotYetError.__name__]
+    )
+    with suppress(NotYetError):
+        again(look)()
+
+
+def pages(method: Any, key: str, **asked: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  a method of a client
+    """The entries of a listing that goes on with a `NextToken`."""
+    token: dict[str, str] = {}
+    while True:
+        answer = method(aws_retry=True, **asked, **token)
+        yield from answer[key]
+        if not answer.get("NextToken"):
+            return
+        token = {"NextToken": answer["NextToken"]}
 
 
 class NotThereError(RefusedError):

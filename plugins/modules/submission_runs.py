@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Have what was uploaded for a dataset and year processed now, and wait for the reports."""
 
@@ -9,7 +10,7 @@ module: submission_runs
 short_description: Have uploads processed now, and wait for their reports
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Announces every upload of a dataset and year to the account's pipeline once more, each as a request of its own, so
     that it is processed although it was processed before. The pipeline queues the runs as any others.
@@ -53,6 +54,7 @@ attributes:
     description: Tells what would be processed.
   diff_mode:
     support: none
+    description: What is processed is named in the result.
 requirements:
   - python >= 3.11
 notes:
@@ -106,12 +108,17 @@ import re
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.localgov.platform.plugins.module_utils._access_calls import Again, NotYetError, attempt
+from ansible_collections.localgov.platform.plugins.module_utils._access_calls import attempt
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
+from ansible_collections.localgov.platform.plugins.module_utils._submissions import (
+    Submissions,
+    Upload,
+    wait_for_reports,
+)
 
 with suppress(ImportError):  # AnsibleAWSModule says so
     from botocore.exceptions import ClientError
@@ -127,44 +134,15 @@ ARGUMENTS: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 3600},
 }
 _DATASET = re.compile(r"[a-z0-9_]{1,40}")
-_REPORT = "/report.json"
-_SECONDS_BETWEEN = 3
 _MESSAGES_PER_CALL = 10
 
 
-class Upload(NamedTuple):
-    key: str
-    version: str
-
-    @property
-    def submission(self) -> str:
-        return self.key.rpartition("/")[2].partition(".")[0]
-
-
-class Pipeline:
-    """Of one account: where uploads and reports lie, and the queue by which it learns of uploads."""
+class Pipeline(Submissions):
+    """Of one account, with the queue by which it learns of uploads."""
 
     def __init__(self, s3: Client, sqs: Client, data_store: str, queue: str) -> None:
-        self.s3, self.sqs, self.data_store, self.queue = s3, sqs, data_store, queue
-
-    def latest(self, prefix: str) -> dict[str, str]:
-        """Keys of the objects that are there, with the version that is the latest."""
-        with attempt(f"list {prefix} in {self.data_store}", permission="s3:ListBucketVersions on the bucket"):
-            pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.data_store, Prefix=prefix)
-            entries = [entry for page in pages for entry in page.get("Versions", [])]
-        return {entry["Key"]: entry["VersionId"] for entry in entries if entry["IsLatest"]}
-
-    def reports(self, scope: str) -> dict[str, str]:
-        """Submissions with the version of their report."""
-        found = self.latest(f"results/{scope}")
-        return {key.split("/")[-2]: version for key, version in found.items() if key.endswith(_REPORT)}
-
-    def report(self, scope: str, submission: str) -> dict[str, Any]:
-        key = f"results/{scope}{submission}{_REPORT}"
-        with attempt(f"read {key} in {self.data_store}", permission="s3:GetObject on results/*/report.json"):
-            body = self.s3.get_object(aws_retry=True, Bucket=self.data_store, Key=key)["Body"].read()
-        report: dict[str, Any] = json.loads(body)
-        return report
+        super().__init__(s3, data_store)
+        self.sqs, self.queue = sqs, queue
 
     def request(self, uploads: list[Upload]) -> None:
         """Announce them as S3 does, and say besides that it is a request: that makes another run key."""
@@ -198,29 +176,6 @@ def uploads_of(pipeline: Pipeline, scope: str, only: list[str]) -> list[Upload]:
     if missing := sorted(set(only) - {upload.submission for upload in found}):
         raise RefusedError(f"uploads/{scope} of {pipeline.data_store} has no submission {', '.join(missing)}.")
     return [upload for upload in found if not only or upload.submission in only]
-
-
-def wait_for_reports(
-    pipeline: Pipeline, scope: str, before: dict[str, str], names: list[str], seconds: int
-) -> set[str]:
-    """The submissions that have another report than before, once all have one or the time is over."""
-    finished: set[str] = set()
-    again = Again.exponential_backoff(
-        retries=max(1, seconds // _SECONDS_BETWEEN),
-        delay=_SECONDS_BETWEEN,
-        backoff=1,
-        catch_extra_error_codes=[NotYetError.__name__],
-    )
-
-    def look() -> None:
-        now = pipeline.reports(scope)
-        finished.update(name for name in names if now.get(name) not in (None, before.get(name)))
-        if len(finished) < len(names):
-            raise NotYetError
-
-    with suppress(NotYetError):
-        again(look)()
-    return finished
 
 
 def process(pipeline: Pipeline, given: dict[str, Any], *, check: bool) -> dict[str, Any]:

@@ -80,6 +80,16 @@ def overlaps(cidrs: Mapping[str, str]) -> list[Overlap]:
     ]
 
 
+def free_range(cidrs: Mapping[str, str]) -> str:
+    """The first range as large as the first host's, within the same private network, that no host has."""
+    ranges = [_named_range(host, cidr) for host, cidr in cidrs.items()]
+    (private,) = [network for network in _PRIVATE if ranges[0].subnet_of(network)]
+    for candidate in private.subnets(new_prefix=ranges[0].prefixlen):
+        if not any(candidate.overlaps(taken) for taken in ranges):
+            return str(candidate)
+    raise AddressError(f"{private} has no free /{ranges[0].prefixlen} any more; choose a range elsewhere")
+
+
 def _named_range(host: str, cidr: str) -> ipaddress.IPv4Network:
     try:
         return account_range(cidr)

@@ -19,12 +19,14 @@ from sandbox.emulator import (
     audit_history,
     audit_trails,
     buckets,
+    call_log,
     calls,
     functions,
     gateway,
     mails,
     managed_passwords,
     network_types,
+    new_accounts,
     object_events,
     object_keys,
     organisation,
@@ -37,6 +39,7 @@ from sandbox.emulator import (
     sign_in_types,
     stack_parameters,
     stack_permissions,
+    stack_tokens,
     task_definitions,
     task_permissions,
     used_permissions,
@@ -45,7 +48,9 @@ from sandbox.emulator.internals import EmulatorError, find, require
 from sandbox.settings import Settings, SettingsError, claim_task_network, load
 
 CHANGES = (
+    # After organisation, which lets nobody but the management account make accounts.
     organisation,
+    new_accounts,
     buckets,
     object_keys,
     repositories,
@@ -53,6 +58,7 @@ CHANGES = (
     sign_in_types,
     managed_passwords,
     stack_parameters,
+    stack_tokens,
     task_definitions,
     task_permissions,
     functions,
@@ -63,7 +69,7 @@ CHANGES = (
     schedules,
 )
 # These wrap what the changes and the task runtime have put in place.
-LAST_CHANGES = (stack_permissions, used_permissions)
+LAST_CHANGES = (stack_permissions, used_permissions, call_log)
 _NEEDS = (
     "ministack.app.app",
     "ministack.app._load_persisted_state",

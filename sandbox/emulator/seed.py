@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What AWS holds before the collection runs: the organisation, the operator, and a deploy role in each account.
 
+The operator also gets into the management account's role that makes accounts, and into the accounts that it makes.
+
 Safe to repeat: every start brings these back to what the files of the checkout say.
 """
 
@@ -18,6 +20,9 @@ from sandbox.settings import Settings
 
 DEPLOY_ROLE = "localgov-deploy"
 OPERATOR = "operator"
+# In the management account; and in each account that it makes.
+ACCOUNTS_ROLE = "localgov-accounts"
+ACCESS_ROLE = "OrganizationAccountAccessRole"
 # The name of a policy of the deploy role, and its document in docs/; the second in accounts outside the unit only.
 _DEPLOYER = {"localgov-deploy": "deployer-policy.json"}
 _MEMBER = {**_DEPLOYER, "localgov-workflow": "workflow-policy.json"}
@@ -40,11 +45,17 @@ async def plant(settings: Settings) -> Seeded:
     trust = _trust(settings.management.id, seeded.organisation_id)
     for account in settings.accounts.values():
         policies = {
-            name: json.loads((settings.root / "docs" / document).read_text(encoding="utf-8"))
-            for name, document in (_MEMBER if account.unit else _OUTSIDER).items()
+            name: _policy(settings, document) for name, document in (_MEMBER if account.unit else _OUTSIDER).items()
         }
-        await _deploy_role(calls.root(account.id, settings.region), trust, policies)
+        await _role(calls.root(account.id, settings.region), DEPLOY_ROLE, trust, policies)
+    accounts = {ACCOUNTS_ROLE: _policy(settings, "accounts-policy.json")}
+    await _role(calls.root(settings.management.id, settings.region), ACCOUNTS_ROLE, trust, accounts)
     return seeded
+
+
+def _policy(settings: Settings, document: str) -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads((settings.root / "docs" / document).read_text(encoding="utf-8"))
+    return policy
 
 
 def _trust(management: str, organisation_id: str) -> dict[str, Any]:
@@ -58,26 +69,31 @@ def _trust(management: str, organisation_id: str) -> dict[str, Any]:
     )
 
 
-async def _deploy_role(root: calls.Caller, trust: dict[str, Any], policies: dict[str, dict[str, Any]]) -> None:
+async def _role(root: calls.Caller, role: str, trust: dict[str, Any], policies: dict[str, dict[str, Any]]) -> None:
     document = json.dumps(trust)
-    created = await root.query("iam", "CreateRole", RoleName=DEPLOY_ROLE, AssumeRolePolicyDocument=document)
+    created = await root.query("iam", "CreateRole", RoleName=role, AssumeRolePolicyDocument=document)
     if created.status == 409:
-        _accepted(await root.query("iam", "UpdateAssumeRolePolicy", RoleName=DEPLOY_ROLE, PolicyDocument=document))
+        _accepted(await root.query("iam", "UpdateAssumeRolePolicy", RoleName=role, PolicyDocument=document))
     else:
         _accepted(created)
     for name, permissions in policies.items():
         text = json.dumps(permissions, separators=(",", ":"))
-        given = {"RoleName": DEPLOY_ROLE, "PolicyName": name, "PolicyDocument": text}
+        given = {"RoleName": role, "PolicyName": name, "PolicyDocument": text}
         _accepted(await root.query("iam", "PutRolePolicy", **given))
 
 
 async def _operator(settings: Settings) -> None:
-    """The person who deploys: may assume the deploy roles and nothing else."""
+    """The person who deploys and makes accounts: may assume the roles for that, and nothing else."""
     root = calls.root(settings.management.id, settings.region)
     created = await root.query("iam", "CreateUser", UserName=OPERATOR)
     if created.status != 409:
         _accepted(created)
-    may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:aws:iam::*:role/{DEPLOY_ROLE}"}
+    roles = [
+        f"arn:aws:iam::*:role/{DEPLOY_ROLE}",
+        f"arn:aws:iam::{settings.management.id}:role/{ACCOUNTS_ROLE}",
+        f"arn:aws:iam::*:role/{ACCESS_ROLE}",
+    ]
+    may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}
     _accepted(
         await root.query(
             "iam",

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""site.yml deploys in one pass, says nothing twice, and its rehearsal is true."""
+"""site.yml deploys in one pass and says nothing twice, and plan.yml foresees what it does."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures
 
 ACCOUNTS = {"hub", "camden", "croydon", "sutton"}
 
@@ -22,6 +26,31 @@ def recap(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:
     return found
 
 
+def planned(playbook: Playbook, folder: Path, *arguments: str, ends_with: int = 0) -> dict[str, Any]:
+    """What plan.yml writes down for programs."""
+    run = playbook("plan", "--check", "-e", f"report_folder={folder}", *arguments)
+    assert run.returncode == ends_with, failures(run)
+    plan: dict[str, Any] = json.loads((folder / "plan.json").read_text())
+    return plan
+
+
+@contextmanager
+def allowed_to_read_alone(settings: Settings) -> Iterator[None]:
+    """The deploy roles may look, and make and remove change sets, and nothing else."""
+    reading = ["*:Describe*", "*:List*", "*:Get*", "*:BatchGet*", "*:BatchCheck*", "cloudformation:Detect*"]
+    change_sets = ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"]
+    denied = {"Effect": "Deny", "NotAction": [*reading, *change_sets], "Resource": "*"}
+    policy = {"RoleName": "localgov-deploy", "PolicyName": "read-alone"}
+    clients = [client_of_root(settings, account, "iam") for account in ACCOUNTS]
+    for iam in clients:
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+    try:
+        yield
+    finally:
+        for iam in clients:
+            iam.delete_role_policy(**policy)
+
+
 def held(settings: Settings) -> dict[str, tuple[int, int]]:
     """Account to how many stacks and buckets it holds."""
     found = {}
@@ -31,12 +60,17 @@ def held(settings: Settings) -> dict[str, tuple[int, int]]:
     return found
 
 
-def test_a_rehearsal_on_empty_accounts_foresees_changes_and_makes_none(settings: Settings, playbook: Playbook) -> None:
+def test_a_plan_of_empty_accounts_names_every_stack_and_makes_none(
+    settings: Settings, playbook: Playbook, tmp_path: Path
+) -> None:
     """The first test of the folder: nothing has asked for the deployment yet."""
     assert held(settings) == dict.fromkeys(ACCOUNTS, (0, 0))
-    rehearsal = playbook("site", "--check", "--diff")
-    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
-    assert all(counts["changed"] > 0 for counts in recap(rehearsal).values())
+    plan = planned(playbook, tmp_path)
+    assert plan["status"] == "changes"
+    for account in plan["accounts"]:
+        created = {change["name"] for change in account["changes"] if change["action"] == "create"}
+        assert {"localgov-network", "localgov-database", "localgov-roles", "localgov-services"} <= created
+    assert {account["account"] for account in plan["accounts"]} == ACCOUNTS
     assert held(settings) == dict.fromkeys(ACCOUNTS, (0, 0))
 
 
@@ -49,26 +83,81 @@ def test_a_second_pass_changes_nothing_on_any_account(
     deployed: subprocess.CompletedProcess[str], playbook: Playbook
 ) -> None:
     again = playbook("site")
-    assert again.returncode == 0, again.stdout[-4000:]
+    assert again.returncode == 0, failures(again)
     assert {host: counts["changed"] for host, counts in recap(again).items()} == dict.fromkeys(ACCOUNTS, 0)
 
 
-def test_a_rehearsal_on_deployed_accounts_foresees_no_change(
-    deployed: subprocess.CompletedProcess[str], playbook: Playbook
+def test_a_plan_of_what_is_deployed_foresees_no_change_and_needs_no_right_to_make_one(
+    settings: Settings, deployed: subprocess.CompletedProcess[str], playbook: Playbook, tmp_path: Path
 ) -> None:
-    rehearsal = playbook("site", "--check", "--diff")
-    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
-    assert {host: counts["changed"] for host, counts in recap(rehearsal).items()} == dict.fromkeys(ACCOUNTS, 0)
+    with allowed_to_read_alone(settings):
+        plan = planned(playbook, tmp_path, "-e", "drift=true", "-e", "fail_on_changes=true")
+    assert (plan["status"], plan["counts"]["changes"], plan["counts"]["drifted"]) == ("none", 0, 0)
+    # Of every account, each stack that there is; compared with what there is are those that the platform made.
+    looked_at = {one["account"]: set(one["unchanged"]) for one in plan["accounts"]}
+    compared = {one["account"]: {drift["stack"] for drift in one["drifts"]} for one in plan["accounts"]}
+    assert compared.keys() == ACCOUNTS
+    assert all(compared[account] <= looked_at[account] for account in ACCOUNTS)
+    assert {account: len(stacks) for account, stacks in compared.items()} == {
+        account: stacks for account, (stacks, _) in held(settings).items()
+    }
 
 
-def test_a_rehearsal_shows_a_share_that_the_inventory_revokes_for_everybody(
-    deployed: subprocess.CompletedProcess[str], playbook: Playbook, tmp_path: Path
+def test_a_plan_names_what_the_inventory_changes_and_what_was_changed_by_hand_and_nothing_else(
+    settings: Settings, deployed: subprocess.CompletedProcess[str], playbook: Playbook, tmp_path: Path
 ) -> None:
     everybody = tmp_path / "hosts.yml"
     everybody.write_text("all: {vars: {platform_share: revoked}}\n")
-    rehearsal = playbook("site", "--check", "-i", str(everybody), "--limit", "hub,croydon")
-    assert rehearsal.returncode == 0, rehearsal.stdout[-4000:]
-    assert {host: counts["changed"] > 0 for host, counts in recap(rehearsal).items()} == {"hub": False, "croydon": True}
+    sqs = client_of_root(settings, "croydon", "sqs")
+    queue = sqs.get_queue_url(QueueName="localgov-uploads")["QueueUrl"]
+    timeout = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "77"})
+    limited = (
+        "-i",
+        str(everybody),
+        "--limit",
+        "hub,croydon",
+        "-e",
+        "drift=true",
+        "-e",
+        "la_services_database_name=other",
+    )
+    try:
+        plan = planned(playbook, tmp_path, *limited, "-e", "fail_on_changes=true", ends_with=2)
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=timeout)
+    found = {one["account"]: one for one in plan["accounts"]}
+    assert found.keys() == {"hub", "croydon"}
+    assert {(change["kind"], change["name"]) for change in found["hub"]["changes"]} == {
+        ("stack", "localgov-database"),
+        ("stack", "localgov-services"),
+    }
+    assert {(change["kind"], change["name"]) for change in found["croydon"]["changes"]} == {
+        ("stack", "localgov-database"),
+        ("stack", "localgov-services"),
+        ("trust", "localgov-300000000002-shared"),
+    }
+    # Another name of the database is another database.
+    assert {(one["account"], one["name"]) for one in plan["data"]} == {("hub", "Database"), ("croydon", "Database")}
+    drifted = [(one["account"], drift) for one in found.values() for drift in one["drifts"] if drift["resources"]]
+    ((account, drift),) = drifted
+    assert (account, drift["stack"]) == ("croydon", "localgov-events")
+    assert [entry["path"] for entry in drift["resources"][0]["differences"]] == ["/VisibilityTimeout"]
+    page = (tmp_path / "plan.html").read_text()
+    assert "These lose their data" in page
+    assert "/VisibilityTimeout" in page
+
+
+def test_a_plan_that_is_no_rehearsal_is_refused_and_deploys_nothing(
+    deployed: subprocess.CompletedProcess[str], playbook: Playbook
+) -> None:
+    refused = playbook("plan")
+    assert refused.returncode == 2
+    assert "run it again with --check" in " ".join(refused.stdout.split())
+    # Whoever goes round the question deploys nothing either: another tag would change each stack.
+    around = playbook("plan", "--limit", "hub", "--start-at-task", "Keep the repositories", "-e", "org_ecr_tags={a: b}")
+    assert around.returncode == 2
+    assert {host: counts["changed"] for host, counts in recap(around).items()} == {"hub": 0}
 
 
 def test_a_teardown_without_a_limit_is_refused(deployed: subprocess.CompletedProcess[str], playbook: Playbook) -> None:

@@ -20,7 +20,7 @@ from sandbox.journey.person import Submission, upload, wait_for, wait_for_result
 from sandbox.processes import is_alive
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, sample
+from tests.e2e.conftest import Playbook, failures, sample
 from tests.e2e.workings import Workings
 
 ACCOUNT = "camden"
@@ -121,7 +121,7 @@ def test_a_burst_is_processed_as_on_a_quiet_day_whatever_is_killed_at_random(
     again = chance.sample(good, min(10, len(good)))
     named = ",".join(sent.identifier for sent in again)
     quiet = playbook("process", "-l", ACCOUNT, "-e", "dataset=ssda903", "-e", "year=2026", "-e", f"submissions={named}")
-    assert quiet.returncode == 0, quiet.stdout[-4000:]
+    assert quiet.returncode == 0, failures(quiet)
     for sent in again:
         assert_outputs_are_always_the_same(organisation, workings, sent)
 

@@ -21,6 +21,6 @@ def test_what_a_deployer_needs_fits_into_policies_of_the_roles_own() -> None:
     assert length("deployer") < 0.9 * INLINE
 
 
-@pytest.mark.parametrize("name", ["workflow", "outsider", "webserver"])
+@pytest.mark.parametrize("name", ["accounts", "workflow", "outsider", "webserver"])
 def test_what_only_some_need_fits_into_a_managed_policy(name: str) -> None:
     assert length(name) < 0.9 * MANAGED

@@ -71,7 +71,7 @@ class Inventory:
             env={**inherited, **own, **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

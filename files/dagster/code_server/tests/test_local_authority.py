@@ -26,11 +26,11 @@ from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
-from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
+from localgov_pipeline.defs.local_authority.withdrawal import run_request, withdrawals
 from localgov_pipeline.defs.storage import Storage, aws_client
 from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
-from localgov_pipeline.lib.submissions import DatasetYear
+from localgov_pipeline.lib.submissions import DatasetYear, Submission
 from workbooks import EPISODE, header_sheet, made
 
 FIRST = "20260401t101500-00000000000000aa"
@@ -126,6 +126,13 @@ class Authority:
                 content = client().get_object(Bucket=self.buckets["shared"], Key=entry["key"])["Body"].read()
                 assert hashlib.sha256(content).hexdigest() == entry["sha256"]
                 found[entry["key"]] = entry["sha256"]
+        return found
+
+    def result(self, table: str) -> str:
+        return self.read("data-store", f"results/ssda903/2026/{FIRST}/{table}.csv")
+
+    def index(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.read("data-store", "results/ssda903/2026/index.json"))
         return found
 
     def current(self, group: str = GROUP) -> dict[str, str]:
@@ -278,16 +285,20 @@ def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_is_
 
 def test_a_check_that_stops_a_submission_rejects_it_and_names_the_rows(authority: Authority) -> None:
     header, *rows = HEADER.decode().splitlines()
-    authority.upload("\n".join([header, *rows, rows[0], ""]).encode())
+    authority.upload("\n".join([header, *rows, *[rows[0]] * 30, ""]).encode())
 
     authority.process_everything()
 
     report = authority.report()
     assert report["state"] == "rejected"
-    assert report["errors"]["shown"][0]["rule"] == "one_header_per_child"
-    assert report["errors"]["shown"][0]["row"] == 5
+    assert (report["table"], report["rows"]["read"]) == ("header", 33)
+    (group,) = report["errors"]["by_rule"]
+    assert (group["rule"], group["count"]) == ("one_header_per_child", 30)
+    assert group["rows"][0] == 5
     (check,) = (check for check in report["checks"] if check["name"] == "one_header_per_child")
-    assert (check["severity"], check["passed"], check["findings"]) == ("error", False, 1)
+    assert (check["severity"], check["passed"], check["findings"]) == ("error", False, 30)
+    listed = csv.DictReader(io.StringIO(authority.read("data-store", f"results/ssda903/2026/{FIRST}/errors.csv")))
+    assert [int(row["row"]) for row in listed] == [*range(5, 35)]
     assert authority.keys("shared") == set()
 
 
@@ -311,6 +322,25 @@ def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authorit
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert evaluations["rows_add_up"].passed
     assert evaluations["only_declared_columns"].passed
+
+
+def test_dagster_shows_what_columns_hold_and_what_checks_found_without_a_cell(authority: Authority) -> None:
+    authority.upload("header_with_errors.csv")
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    (stage,) = outcome.asset_materializations_for_node("checked")
+    columns = {record.data["column"]: record.data for record in stage.metadata["what the columns hold"].records}
+    dates = [row["DOB"] for row in csv.DictReader(io.StringIO(authority.result("header")))]
+    assert (columns["DOB"]["holds"], columns["DOB"]["filled"]) == ("date", sum(map(bool, dates)))
+    checks = {record.data["check"]: record.data for record in stage.metadata["checks"].records}
+    assert checks["A child is in the header once."] == {
+        "check": "A child is in the header once.",
+        "result": "passed",
+        "findings": 0,
+    }
+    assert not [date for date in filter(None, dates) if date in repr(stage.metadata)]
 
 
 def test_an_authority_sets_its_own_thresholds(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -582,10 +612,22 @@ def test_a_withdrawn_submission_is_gone_from_every_bucket_and_it_is_on_record_wh
     assert (report["withdrawn"]["who"], report["withdrawn"]["when"]) == ("A. Officer", "2026-04-05T09:00:00Z")
     # Both files, and the marks that the switch of the manifest left in their place.
     assert report["withdrawn"]["versions_removed"]["shared"] == 4
+    assert authority.index()["current"] == {"episodes": SECOND}
     assert authority.versions("shared", FIRST) == authority.versions("workspace", FIRST) == []
     kept = {key.rpartition("/")[2] for key in authority.versions("data-store", FIRST)}
     assert kept == {"report.json", f"{FIRST}.json"}, "the report, and who asked"
     assert authority.tick() == []
+
+
+def test_a_withdrawal_that_two_sensors_ask_for_is_carried_out_once(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.withdraw()
+    before = authority.report()
+
+    authority.run(run_request(Submission("ssda903", 2026, FIRST), "by its announcement"))
+
+    assert authority.report() == before
 
 
 def test_a_withdrawn_submission_does_not_bring_an_older_one_back(authority: Authority) -> None:
@@ -882,6 +924,30 @@ def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: py
 
     assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
     assert authority.keys("shared") == set()
+
+
+def test_the_stages_that_are_done_are_told_until_the_run_ends(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    done = f"results/ssda903/2026/{FIRST}/done/"
+    with monkeypatch.context() as without_key:
+        without_key.delenv("PSEUDONYM_KEY")
+        assert not authority.run(request).success
+    told = {key.removeprefix(done) for key in authority.keys("data-store") if key.startswith(done)}
+    assert told == {"uploaded", "parsed", "cleaned", "checked"}
+
+    assert authority.run(request).success
+
+    assert authority.versions("data-store", done) == []
+
+
+def test_of_a_refused_file_no_progress_is_told_any_more(authority: Authority) -> None:
+    authority.upload("header_ragged.csv")
+    authority.process_everything()
+    assert authority.report()["state"] == "rejected"
+    assert authority.versions("data-store", "/done/") == []
 
 
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:

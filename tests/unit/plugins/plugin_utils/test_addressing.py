@@ -107,3 +107,15 @@ def test_neighbouring_ranges_do_not_overlap() -> None:
 def test_a_faulty_range_says_whose_it_is() -> None:
     with pytest.raises(addressing.AddressError, match=r"^camden: '10\.0\.16\.1/20' is no IPv4 range"):
         addressing.overlaps({"hub": "10.0.0.0/20", "camden": "10.0.16.1/20"})
+
+
+def test_another_account_gets_the_first_range_that_nobody_has_as_large_as_the_first_ones() -> None:
+    taken = {"hub": "10.0.0.0/20", "camden": "10.0.32.0/20", "croydon": "10.0.16.0/20"}
+    assert addressing.free_range(taken) == "10.0.48.0/20"
+    assert addressing.free_range({"hub": "172.16.0.0/16", "camden": "10.0.0.0/20"}) == "172.17.0.0/16"
+
+
+def test_where_no_range_is_left_that_is_said() -> None:
+    taken = {f"la{number}": f"10.{number}.0.0/16" for number in range(256)}
+    with pytest.raises(addressing.AddressError, match=r"10\.0\.0\.0/8 has no free /16 any more"):
+        addressing.free_range(taken)

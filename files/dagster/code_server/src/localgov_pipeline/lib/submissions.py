@@ -77,6 +77,10 @@ class Submission(NamedTuple):
     def result_key(self, name: str) -> str:
         return f"{RESULTS_PREFIX}{self.path}/{name}"
 
+    @property
+    def progress_prefix(self) -> str:
+        return self.result_key("done/")
+
     def stage_prefix(self, stage: str) -> str:
         return f"{stage}/{self.path}/"
 

@@ -51,6 +51,7 @@ def reject(
         rows=outputs.Rows(read=refused.rows_read),
         table=refused.table,
         errors=outputs.errors_of_findings(refused.findings),
+        notices=facts.notices if facts else (),
         checks=facts.checks if facts else (),
     )
     finish(storage, report)

@@ -43,4 +43,6 @@ def shared(
         entries.append({"profile": part["profile"], "bucket": storage.shared, "manifest": manifest, "tables": tables})
     facts = pseudonymised._replace(shared=tuple(entries))
     rows = {f"rows of {name}": table.shared for name, table in facts.tables.items()}
-    return dg.Output(facts, metadata={"profiles": len(entries), **rows}, data_version=facts.version())
+    manifests = {f"manifest of {part['profile']}": f"s3://{part['bucket']}/{part['manifest']}" for part in entries}
+    metadata: dict[str, int | str] = {"profiles": len(entries), **rows, **manifests}
+    return dg.Output(facts, metadata=metadata, data_version=facts.version())

@@ -49,7 +49,14 @@ def report(
     )
     finish(storage, document)
     _verify(storage, shared)
-    metadata: dict[str, int | str] = {"state": document.state, "rows": document.rows.written, "errors": errors.total}
+    failed = [check["title"] for check in shared.checks if not check["passed"]]
+    metadata: dict[str, int | str] = {
+        "state": document.state,
+        "rows": document.rows.written,
+        "errors": errors.total,
+        "warnings": "; ".join(failed) or "none",
+        "report": f"s3://{storage.data_store}/{identity.report_key}",
+    }
     return dg.MaterializeResult(metadata=metadata, data_version=shared.version())
 
 

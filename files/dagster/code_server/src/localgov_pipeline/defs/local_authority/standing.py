@@ -65,7 +65,9 @@ def settle(storage: Storage, where: DatasetYear) -> Standing:
         _switch(storage, where, found)
         seen = listed
     _remove_what_is_not_named(storage, where, found, listed.written)
-    storage.put(storage.data_store, where.index_key, json.dumps({"reports": known}).encode(), JSON)
+    current = {table: report["submission"] for table, report in found.current.items()}
+    index = {"current": current, "reports": known}
+    storage.put(storage.data_store, where.index_key, json.dumps(index).encode(), JSON)
     return found
 
 
