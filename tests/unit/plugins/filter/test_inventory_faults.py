@@ -11,7 +11,23 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._balancers impor
 from ansible_collections.localgov.platform.plugins.plugin_utils._declared_faults import _KEYS
 from ansible_collections.localgov.platform.plugins.plugin_utils._inventory_faults import _CONNECTION_OPTIONS, KNOWN
 
-ODD = [None, True, 5, -1.5, "x", "", [], ["a"], [["a"]], [None], {}, {"a": "b"}, {"a": None}, {"a": ["b"]}, {5: {}}]
+ODD: list[Any] = [
+    None,
+    True,
+    5,
+    -1.5,
+    "x",
+    "",
+    [],
+    ["a"],
+    [["a"]],
+    [None],
+    {},
+    {"a": "b"},
+    {"a": None},
+    {"a": ["b"]},
+    {5: {}},
+]
 SERVICE = {"image": "web", "tier": "private", "port": 8080, "desired_count": 1}
 VARIABLES = sorted(
     {
