@@ -23,6 +23,7 @@ from antsibull_docs_parser.parser import Context, parse
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from pymdownx.superfences import fence_code_format
 
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTION = "localgov.platform"
@@ -41,6 +42,13 @@ PAGES = {
 SOURCES = {page: source for source, page in PAGES.items()}
 # Known to mkdocs, which counts its warnings.
 log = logging.getLogger("mkdocs.plugins.site")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Let the theme draw the diagrams; it is said here, as YAML has no functions."""
+    fence = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
+    config.mdx_configs["pymdownx.superfences"] = {"custom_fences": [fence]}
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
