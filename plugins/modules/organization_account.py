@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep an account of an AWS organisation, known by its name."""
 
@@ -9,7 +10,7 @@ module: organization_account
 short_description: Make an account of an AWS organisation, and put it into its unit
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Makes an account where the organisation has none of that name, waits until it is there, and moves it into a unit.
   - Accounts are known by their names, so a second run makes none. One whose making was begun by an earlier run that was
@@ -51,6 +52,7 @@ attributes:
     description: Says whether an account would be made or moved.
   diff_mode:
     support: none
+    description: There is nothing to compare.
 notes:
   - Only the management account of an organisation makes accounts. The task's identity is one of it, with the
     permissions of C(docs/accounts-policy.json).

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell which resources of an account's stacks were changed by other means than CloudFormation."""
 
@@ -9,7 +10,7 @@ module: stack_drift_info
 short_description: Tell which resources of CloudFormation stacks have drifted
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Has CloudFormation compare all stacks whose names begin alike with what there really is, and waits for the answers.
   - A change set compares templates, so it never shows what somebody has changed by hand.

@@ -43,4 +43,4 @@ def test_who_waits_in_vain_is_told_what_ended_the_waiting(status: int, when: str
     with Stubber(s3) as stubber:
         stubber.add_client_error("head_object", str(status), http_status_code=status)
         with pytest.raises(FailedError, match=when):
-            module.follow(Module(), s3, "receipts", RESULT)  # type: ignore[arg-type]
+            module.follow(Module(), s3, "receipts", RESULT)

@@ -13,7 +13,7 @@ from ansible_collections.localgov.platform.plugins.modules import organization_a
 from botocore.stub import Stubber
 
 ID, OTHER = "111122223333", "444455556666"
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "name": "barnet",
     "email": "aws+barnet@example.gov.uk",
     "organizational_unit": None,
