@@ -75,7 +75,7 @@ def test_a_definition_passes_the_linter_of_cloudformation(machine: str, tmp_path
 
 def complaints(definition: dict[str, Any]) -> list[str]:
     """What the linter of the language says, and what it does not look at: expressions and their variables."""
-    told = Linter.validate(definition)
+    told: list[str] = Linter.validate(definition)
     assigned = {name for holder in mappings(definition) for name in holder.get("Assign", {})}
     for text in texts(definition):
         expression = EXPRESSION.fullmatch(text)
