@@ -63,8 +63,8 @@ stacks:
       sample: localgov-services
     status:
       description: >-
-        V(IN_SYNC), V(DRIFTED), or V(UNKNOWN) where the comparison failed or did not end in time, and found nothing until
-        then.
+        V(IN_SYNC), V(DRIFTED), or V(UNKNOWN) where the comparison did not end in time, or failed and found nothing
+        until then.
       type: str
     reason:
       description: Why not all could be compared; else empty.
