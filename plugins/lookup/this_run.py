@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: this_run
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: Who runs this, and in which run
 description:

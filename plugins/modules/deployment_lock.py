@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Let one run at a time deploy an account."""
 
@@ -9,7 +10,7 @@ module: deployment_lock
 short_description: Let one run at a time deploy an account
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Takes or gives back a lock, which is an object in a bucket of the account. S3 decides who was first, by a
     conditional write; there is nothing to be set up but the bucket.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """End what a staging workflow has under way, before it is removed."""
 
@@ -9,7 +10,7 @@ module: efs_staging_stop
 short_description: End what a staging workflow has under way
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Ends the executions of a state machine that still run, then the tasks of its cluster, and waits until those have
     stopped. ECS does not remove a cluster that has tasks.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Send a sample file through an account's pipeline, and take it back."""
 
@@ -9,7 +10,7 @@ module: sample_submission
 short_description: Send a sample file through an account's pipeline, and take it back
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Puts a file of made-up rows among the uploads, waits until the pipeline has accepted it, and withdraws it, so that
     in the end nothing of it counts, here or in what is shared.
@@ -48,6 +49,7 @@ attributes:
     description: Says whether the file would be sent.
   diff_mode:
     support: none
+    description: There is nothing to compare.
 notes:
   - Permissions that the task's identity needs - C(s3:ListBucketVersions) on the bucket, C(s3:PutObject) on
     C(uploads/*/sample-*.csv) and C(withdrawals/*/sample-*.json), and C(s3:GetObject) on C(results/*/report.json) in it.
