@@ -1,3 +1,4 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Callback `rollout_report`."""
 
@@ -5,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: rollout_report
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 type: aggregate
 short_description: Says what a rollout did in each account
