@@ -13,7 +13,7 @@ from ansible_collections.localgov.platform.plugins.modules import organization_a
 from botocore.stub import Stubber
 
 ID, OTHER = "111122223333", "444455556666"
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "name": "barnet",
     "email": "aws+barnet@example.gov.uk",
     "organizational_unit": None,
@@ -47,7 +47,12 @@ class Aws:
         return self
 
     def begins(self) -> Aws:
-        asked = {"AccountName": "barnet", "Email": GIVEN["email"], "RoleName": GIVEN["access_role"], "Tags": []}
+        asked: dict[str, Any] = {
+            "AccountName": "barnet",
+            "Email": GIVEN["email"],
+            "RoleName": GIVEN["access_role"],
+            "Tags": [],
+        }
         self.stub.add_response(
             "create_account", {"CreateAccountStatus": {"Id": "car-barnet", "State": "IN_PROGRESS"}}, asked
         )
