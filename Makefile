@@ -14,7 +14,8 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo plan docs lint test bench bench-pipeline lock
+.PHONY: help install images sandbox status down reset demo plan docs docs-site lint test bench bench-fleet soak \
+  bench-pipeline lock
 
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +63,12 @@ docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/network_matrix.py
 	@$(BIN)/python docs/datasets.py
 
-lint: install ## check style, types and templates
+docs-site: install ## the documentation as a site, in build/site; broken links are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+lint: install ## check style, types and templates, and the artefact as Galaxy does
 	@tests/lint/run
+	@tests/lint/galaxy
 
 test: images ## run every check
 	@tests/run
@@ -72,6 +77,12 @@ bench: images ## the slow proofs: the whole matrix of access, its sabotages, kil
 	@$(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow
 	@tests/project files/dagster/code_server -m slow
+
+soak: install ## 200 rollouts through faults and 25 kills, each compared with one without; SOAK_FLAGS=--help says more
+	@$(BIN)/python -m tests.faults.soak $(SOAK_FLAGS)
+
+bench-fleet: images ## how fast a fleet is rolled out, beside other ways of the same; BENCH_FLAGS="--authorities 50" for more
+	@$(BIN)/python -m tests.benchmark.fleet $(BENCH_FLAGS)
 
 bench-pipeline: install ## how fast the pipeline is, beside reading and writing the same files and beside pandas
 	@test -x build/benchmark/bin/python || $(UV) venv --python $(BIN)/python build/benchmark
@@ -82,4 +93,4 @@ bench-pipeline: install ## how fast the pipeline is, beside reading and writing 
 
 lock: ## bring requirements.lock up to date with pyproject.toml
 	@$(UV) pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-annotate \
-	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group test -o requirements.lock $(LOCK_FLAGS)
+	  --custom-compile-command "make lock" --group controller --group sandbox --group lint --group docs --group test -o requirements.lock $(LOCK_FLAGS)

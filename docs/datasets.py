@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes datasets.md: what each declared dataset holds and shares, and how to declare another.
+"""Writes datasets.md: what each declared dataset holds and shares, and how to declare another; and what of that the
+frontend has to know to offer them.
 
-`python docs/datasets.py` writes, `--check` only says that the file is out of date (exit code 1).
+`python docs/datasets.py` writes, `--check` only says which file is out of date (exit code 1).
 """
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "datasets.md"
 PIPELINE = DOCS.parent / "files" / "dagster" / "code_server" / "src" / "localgov_pipeline"
 DECLARATIONS = PIPELINE / "datasets"
+OFFER = DOCS.parent / "files" / "frontend" / "src" / "localgov_frontend" / "datasets.json"
 # The module alone: the packages of the pipeline are not installed here.
 FORMS: dict[str, str] = runpy.run_path(str(PIPELINE / "lib" / "declaration_errors.py"))["FORMS"]
 
@@ -39,8 +42,9 @@ HOW_TO = """\
 2. Put a sample file or two into `samples/`, with invented rows only, and say in `samples/README.md` what becomes of
    them.
 3. `make test` reads the declaration for every year. What is wrong is said with file, table and column, and what is
-   expected there. `make docs` brings this page up to date.
-4. Name the dataset in the frontend's `datasets.py`, with its years and tables, so that people can choose it.
+   expected there.
+4. `make docs` brings this page up to date, and the list (`datasets.json`) from which the frontend offers datasets.
+   Who may choose which one: `datasets` of each group in `la_services_sign_in_groups`.
 
 Whoever adds a column has to say what leaves the authority: `share` has no default. These forms can be chosen:
 
@@ -183,16 +187,33 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def offer(documents: list[Declared]) -> str:
+    """What a person chooses from, and the words for what is shared."""
+    kept = ("title", "description", "format", "first_year", "last_year")
+    offered = {
+        document["dataset"]: {
+            **{key: document[key] for key in kept},
+            "profiles": {name: profile["title"] for name, profile in document["profiles"].items()},
+            "tables": {
+                name: {key: table[key] for key in ("title", "first_year", "last_year") if key in table}
+                for name, table in document["tables"].items()
+            },
+        }
+        for document in documents
+    }
+    return json.dumps(offered, indent=2) + "\n"
+
+
 def main(check: bool) -> int:
-    """Write, or check, the page."""
+    """Write, or check, what is generated."""
     documents = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(DECLARATIONS.glob("*.yaml"))]
-    wanted = page(documents)
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted:
-        return 0
-    if not check:
-        PAGE.write_text(wanted, encoding="utf-8")
-    sys.stdout.write(f"{'out of date, run `make docs`' if check else 'written'}: {PAGE}\n")
-    return 1 if check else 0
+    wanted = {PAGE: page(documents), OFFER: offer(documents)}
+    stale = [file for file, text in wanted.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
+    for file in stale:
+        if not check:
+            file.write_text(wanted[file], encoding="utf-8")
+        sys.stdout.write(f"{'out of date, run `make docs`' if check else 'written'}: {file}\n")
+    return 1 if check and stale else 0
 
 
 if __name__ == "__main__":

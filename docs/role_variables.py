@@ -17,14 +17,15 @@ BEGIN = "<!-- variables: generated from meta/argument_specs.yml by `make docs` -
 END = "<!-- end of variables -->"
 
 
-def variables_table(options: dict[str, dict[str, Any]]) -> str:
-    """A Markdown section with a row for each option of a role's entry point."""
+def variables_table(options: dict[str, dict[str, Any]], defaults: dict[str, Any]) -> str:
+    """A Markdown section with a row for each option of a role's entry point; *defaults* are the role's own."""
     lines = ["## Variables", "", "| variable | type | default | meaning |", "|---|---|---|---|"]
     for name, option in options.items():
         kind = f"list of {option['elements']}" if "elements" in option else option["type"]
         if choices := option.get("choices"):
             kind = ", ".join(f"`{choice}`" for choice in choices)
-        lines.append(f"| `{name}` | {kind} | {_default(option)} | {_markdown(option['description'])} |")
+        default = "see `defaults/main.yml`" if defaults.get(name) and "default" not in option else _default(option)
+        lines.append(f"| `{name}` | {kind} | {default} | {_markdown(option['description'])} |")
     return "\n".join(lines)
 
 
@@ -34,8 +35,6 @@ def _default(option: dict[str, Any]) -> str:
     if "default" not in option:
         return ""
     default = option["default"]
-    if isinstance(default, str) and default.startswith("see "):
-        return _markdown(default)
     if isinstance(default, list):
         return ", ".join(f"`{item}`" for item in default) or "none"
     if isinstance(default, bool):
@@ -69,7 +68,8 @@ def main(check: bool) -> int:
     for specification in sorted(ROLES.glob("*/meta/argument_specs.yml")):
         readme = specification.parents[1] / "README.md"
         options = yaml.safe_load(specification.read_text())["argument_specs"]["main"]["options"]
-        wanted = with_table(readme.read_text(), variables_table(options))
+        defaults = yaml.safe_load((specification.parents[1] / "defaults" / "main.yml").read_text())
+        wanted = with_table(readme.read_text(), variables_table(options, defaults))
         if wanted == readme.read_text():
             continue
         outdated.append(readme)

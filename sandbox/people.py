@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""People who may sign in at the sandbox's frontends: one who uploads and one who looks on, in each account.
+"""People who may sign in at the sandbox's frontends, in each account: one who uploads, one who looks on, one who may
+withdraw what was uploaded.
 
 Their passwords are made when the sandbox first starts, and are in one file that only its owner can read.
 """
@@ -15,8 +16,8 @@ from pathlib import Path
 from sandbox import sessions
 from sandbox.settings import Settings
 
-UPLOADER, VIEWER = "uploader", "viewer"
-_GROUPS = {UPLOADER: "uploaders", VIEWER: "viewers"}
+UPLOADER, VIEWER, MANAGER = "uploader", "viewer", "manager"
+_GROUPS = {UPLOADER: "uploaders", VIEWER: "viewers", MANAGER: "managers"}
 # The stack of the sign-in, and its output that names the user pool.
 _STACK, _POOL = "localgov-signin", "SignInUserPoolId"
 
@@ -24,7 +25,7 @@ _STACK, _POOL = "localgov-signin", "SignInUserPoolId"
 @dataclass(frozen=True)
 class Person:
     account: str
-    part: str  # uploader or viewer
+    part: str  # one of the above
     email: str
     password: str = field(repr=False)
 
@@ -34,24 +35,29 @@ def file_of(settings: Settings) -> Path:
 
 
 def make(settings: Settings) -> None:
-    """Think of people and passwords, unless that has been done."""
+    """Think of people and passwords, as far as that has not been done."""
     path = file_of(settings)
-    if path.exists():
+    known = {(person.account, person.part): person for person in _read(path)} if path.exists() else {}
+    wanted = [(account.name, part) for account in settings.accounts.values() if account.unit for part in _GROUPS]
+    new = {place: _new_person(*place) for place in wanted if place not in known}
+    if not new:
         return
-    people = [
-        Person(account.name, part, f"{part}@{account.name}.example", secrets.token_urlsafe(18))
-        for account in settings.accounts.values()
-        if account.unit
-        for part in _GROUPS
-    ]
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    people = [asdict(person) for person in (known | new).values()]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump([asdict(person) for person in people], file, indent=2)
+        json.dump(people, file, indent=2)
+
+
+def _new_person(account: str, part: str) -> Person:
+    return Person(account, part, f"{part}@{account}.example", secrets.token_urlsafe(18))
+
+
+def _read(path: Path) -> list[Person]:
+    return [Person(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def find(settings: Settings, account: str, part: str = UPLOADER) -> Person:
-    for entry in json.loads(file_of(settings).read_text(encoding="utf-8")):
-        person = Person(**entry)
+    for person in _read(file_of(settings)):
         if (person.account, person.part) == (account, part):
             return person
     raise LookupError(f"The sandbox has no {part} in {account}; see {file_of(settings)}.")

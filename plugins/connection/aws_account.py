@@ -1,3 +1,4 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An AWS account as an Ansible host."""
 
@@ -8,7 +9,7 @@ name: aws_account
 short_description: Run modules in an AWS account
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Makes an AWS account an Ansible host. To connect is to assume a role in the account; the modules then run on the
     control node, with the session in the environment of their process.

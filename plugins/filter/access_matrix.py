@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: access_matrix
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: What came of trials of access, as a matrix
 description: Puts the trials of M(localgov.platform.cross_account_access_info) in order for people to read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: access_report
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: Who read what, in order for people
 description: Puts the records of M(localgov.platform.access_log_info) in order for people to read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: calendar_schedules
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: The schedules of EventBridge Scheduler that keep an account's working hours
 description:
@@ -84,8 +84,17 @@ def calendar_schedules(data: Any, services: dict[str, dict[str, Any]], now: str)
 
 
 def _count(name: str, services: dict[str, dict[str, Any]]) -> int:
-    """How many tasks a service has when it is on. One that is off by default has one: never two daemons."""
-    counted = [service for service, settings in services.items() if "desired_count" in settings]
+    """How many tasks a service has when it is on. One that is declared off has one: never two daemons."""
+    if services.get(name, {}).get("on_demand"):
+        raise _working_hours.CalendarError(
+            f"services: '{name}' is switched on demand and off but for a stated time, as by playbooks/webserver.yml; "
+            "leave it out"
+        )
+    counted = [
+        service
+        for service, settings in services.items()
+        if "desired_count" in settings and not settings.get("on_demand")
+    ]
     if name not in counted:
         raise _working_hours.CalendarError(
             f"services: '{name}' is no service that can be switched; those of this account are {', '.join(counted)}"

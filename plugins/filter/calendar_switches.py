@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: calendar_switches
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: When working hours switch an account's services on and off
 description:

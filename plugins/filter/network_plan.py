@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: network_plan
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: The address ranges of an account's VPCs and subnets
 description:

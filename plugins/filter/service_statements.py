@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: service_statements
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: The IAM statements of a service's task role
 description:

@@ -1,3 +1,4 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The accounts of an AWS organisation as Ansible hosts."""
 
@@ -7,7 +8,7 @@ DOCUMENTATION = r"""
 name: organization_accounts
 short_description: Accounts of an AWS organisation as hosts
 version_added: 0.1.0
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 description:
   - Makes each account of an organisation, or of some of its units, a host. Units become groups, a unit within another
     becomes its child.

@@ -244,7 +244,7 @@ def role_absent(role: Role) -> list[Item]:
 
 def caller(iam: Client, identity: Identity) -> str:
     """The ARN by which a trust policy names whose session this is; a session's own does not show a role's path."""
-    kind, _, rest = identity.arn.split(":", 5)[5].partition("/")
+    kind, _separator, rest = identity.arn.split(":", 5)[5].partition("/")
     if kind != "assumed-role":
         return identity.arn
     name = rest.partition("/")[0]

@@ -120,7 +120,7 @@ class Prober:
             return Outcome(FAILED, _short(f"{type(error).__name__}: {error}"))
 
     def _place(self, trial: Trial) -> Place:
-        _, partition, service, region, owner, name = str(trial["resource"]).split(":", 5)
+        partition, service, region, owner, name = str(trial["resource"]).split(":", 5)[1:]
         is_borrowed = trial.get("rights") == "borrowed"
         if service == "ecr":
             where = {"registryId": owner, "repositoryName": name.removeprefix("repository/")}

@@ -45,7 +45,7 @@ def programs(role_arn: str, container: Container, trials: Sequence[tuple[int, Tr
     command = ["python", "-c", script(container, trials)]
     overrides = {"taskRoleArn": role_arn, "containerOverrides": [{"name": container.name, "command": command}]}
     if len(json.dumps(overrides)) <= LIMIT:
-        return [Program(role_arn, tuple(number for number, _ in trials), overrides)]
+        return [Program(role_arn, tuple(number for number, _trial in trials), overrides)]
     if len(trials) == 1:
         raise RefusedError(
             f"A single trial does not fit into the {LIMIT} characters that RunTask allows: {trials[0][1]['resource']} "

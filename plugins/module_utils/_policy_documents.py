@@ -64,7 +64,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of a key written twice Python keeps the last; to write that back would change what the policy means."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
+        names = [name for name, _value in pairs]
         double = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"'{double}' stands twice")
     return result

@@ -120,7 +120,7 @@ def _by_arn(arn: str, resource_type: str | None, account: str) -> Resource:
 
 
 def _is_arn_of(kind: Kind, parts: list[str]) -> bool:
-    _, _, service, region, account, rest = parts
+    service, region, account, rest = parts[2:]
     prefix = "" if rest.startswith("alias/") else kind.prefix
     return (
         service == kind.service

@@ -82,7 +82,7 @@ def _write(calls: _Calls, resource: Resource, text: str | None) -> None:
             attempt("remove the policy of", resource, calls.permissions[2], calls.remove)
     except is_ansible_aws_error_code(_NO_POLICY):
         return  # removed by somebody else, or by a call whose answer was lost
-    except is_ansible_aws_error_code(_CONTESTED) as error:
+    except is_ansible_aws_error_code(_CONTESTED) as error:  # pylint: disable=duplicate-except
         raise ContestedError from error
 
 
@@ -97,7 +97,7 @@ def attempt(verb: str, resource: Resource, permission: str, call: Callable[[], A
         return guarded(f"{verb} the {resource.label}", call)
     except is_ansible_aws_error_code(_NO_RESOURCE):
         raise ResourceMissingError(f"There is no {resource.label}. Make it first, or correct its name.") from None
-    except is_ansible_aws_error_code(_DENIED) as error:
+    except is_ansible_aws_error_code(_DENIED) as error:  # pylint: disable=duplicate-except
         raise AnsiblePolicyError(
             f"{error.message}. This task's identity needs {permission} on {resource.arn}, with nothing denying it",
             exception=error.exception,

@@ -457,7 +457,8 @@ def _purposes(trust: Trust, resource: Resource) -> dict[str, tuple[str, ...]]:
 def _check_action(action: str, resource: Resource) -> None:
     service = "sts" if resource.type == "iam_role" else resource.kind.service
     if re.fullmatch(rf"{service}:[A-Za-z]+", action, re.IGNORECASE) is None:
-        (example, *_), *_ = next(iter(PRESETS[resource.type].values())).values()
+        preset = next(iter(PRESETS[resource.type].values()))
+        example = next(iter(preset.values()))[0]
         raise RefusedError(
             f"actions: '{action}' does not name one action on the {resource.label}, such as {example}. Wildcards are "
             "refused, because they grant what AWS adds later."

@@ -56,7 +56,7 @@ def length(text: str, longest: timedelta) -> timedelta:
     parts = re.findall(r"([0-9]+)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise RefusedError(f"'{text}' is no length of time. Write hours and minutes, as in 2h, 90m or 1h30m.")
-    if len({unit for _, unit in parts}) < len(parts) or any(len(number) > 6 for number, _ in parts):
+    if len({unit for _number, unit in parts}) < len(parts) or any(len(number) > 6 for number, _unit in parts):
         raise RefusedError(f"'{text}' is no length of time. Write each unit once, as in 1h30m.")
     asked = timedelta(**{_UNITS[unit]: int(number) for number, unit in parts})
     if not SHORTEST <= asked <= longest:

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell who read which object of a bucket, from CloudTrail's log files."""
 
@@ -9,7 +10,7 @@ module: access_log_info
 short_description: Tell who read which Amazon S3 object, from CloudTrail's log files
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Reads the log files that a CloudTrail trail has delivered into a bucket, and tells the requests on S3 objects of a
     period, the latest one first.

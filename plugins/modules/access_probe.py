@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module `access_probe`."""
 
@@ -7,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: access_probe
 version_added: 0.1.0
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 short_description: Prepare an account for trials of access, and clear it again
 description:
   - Puts probes into buckets of this account, which M(localgov.platform.cross_account_access_info) then tries to read.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell whether a trail records who reads a bucket, and where its record may have gaps."""
 
@@ -9,7 +10,7 @@ module: access_recording_info
 short_description: Tell whether a trail records who reads a bucket, and where its record may have gaps
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - What M(localgov.platform.access_log_info) tells of a period is evidence only as far as everything was recorded. This
     module tells when it was not, or may not have been, from how the trail is now and from the account's event history,

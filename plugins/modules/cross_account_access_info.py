@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module `cross_account_access_info`."""
 
@@ -7,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cross_account_access_info
 version_added: 0.1.0
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 short_description: Try what roles of an account may do with buckets and image repositories
 description:
   - Tries actions on S3 buckets and ECR repositories, of any account, with the real sessions of roles of this account,
@@ -317,7 +318,7 @@ def _in_session(module: AnsibleAWSModule, identity: Identity, principal: Princip
         try:
             caller, credentials = _assumed(module, identity, principal.role)
         except RefusedError as refused:
-            for number, _ in principal.trials:
+            for number, _trial in principal.trials:
                 yield Answer(Result(number, FAILED, str(refused)), None)
             return
     prober = Prober(partial(_connect, module, credentials), module.params["plain_http_endpoint_url"])

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Module `cross_account_trust`."""
 
@@ -7,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cross_account_trust
 version_added: 0.1.0
-author: localgov.platform contributors
+author: localgov.platform contributors (!UNKNOWN)
 short_description: Let roles of an organisational unit reach a resource, or no longer
 description:
   - Keeps statements of its own in the policy of an S3 bucket, ECR repository, KMS key, Secrets Manager secret, SNS

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Push an OCI image layout to ECR."""
 
@@ -9,7 +10,7 @@ module: ecr_image
 short_description: Push an OCI image layout to Amazon ECR
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Pushes an image that lies as an OCI image layout on the control node, by ECR's own API. No container engine is
     needed there, no registry login and no C(docker) configuration.

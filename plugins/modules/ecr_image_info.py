@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell the images of an ECR repository."""
 
@@ -9,7 +10,7 @@ module: ecr_image_info
 short_description: Tell which images an Amazon ECR repository has
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Tells the tagged images of a repository, the one that was pushed last first, and which one was recorded as the one
     that is run.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell which tasks of an ECS cluster's services failed, and why."""
 
@@ -9,7 +10,7 @@ module: ecs_failed_tasks_info
 short_description: Tell which tasks of an Amazon ECS cluster's services failed, and why
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Tells for each service of a cluster the latest tasks that could not start, ended by themselves or never became
     healthy, with their reason, exit codes and the last lines of their logs. A failed deployment is explained by them.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hand a file to an account's staging workflow and wait for its receipt."""
 
@@ -9,7 +10,7 @@ module: efs_staging
 short_description: Hand a file to a staging workflow and wait for its receipt
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Uploads a local file, or content, to the bucket of a workflow that the role C(add_users_stepfn) keeps, waits until
     the workflow has ended, and returns the receipt, which tells by line numbers what became of each line.
@@ -79,6 +80,8 @@ options:
   timeout:
     description:
       - How many seconds to wait. The workflow goes on when they are over.
+      - No task outlasts its session, which is an hour for a role that was assumed from another. When the session ends
+        first the module says so, and the workflow goes on too.
     type: int
     default: 14400
   force:
@@ -164,6 +167,8 @@ _POLL = 2  # seconds
 _SHOWN = 20  # lines in a message
 # Without a right to list, S3 calls refused what is missing.
 _NOT_THERE = ("403", "404", "AccessDenied", "NoSuchKey")
+# A session that is over; an answer to HEAD has no more than its number.
+_NO_SESSION = ("400", "ExpiredToken")
 
 CONTRACT: dict[str, Any] = {
     "max_bytes": {"type": "int", "default": 50_000_000},
@@ -265,17 +270,18 @@ def hand_over(module: AnsibleAWSModule, content: bytes) -> None:
 def follow(module: AnsibleAWSModule, client: Any, receipts: str, result: dict[str, Any]) -> None:  # noqa: ANN401
     """Wait for the receipt, and end as it says."""
     key, timeout = result["receipt_key"], module.params["timeout"]
+    receipt, when = None, f"after {timeout} seconds"
     try:
         await_receipt(client, receipts, key, execution_of(**result["upload"]), timeout)
-    except WaiterError:
-        receipt = None
-    else:
         receipt = read_receipt(client, receipts, key)
+    except WaiterError as reason:
+        if reason.last_response.get("Error", {}).get("Code") in _NO_SESSION:
+            when = "at the end of this task's session, which cannot be renewed within the task"
     if receipt is None:
         module.fail_json(
             msg=(
-                f"There is no receipt {key} in {receipts} after {timeout} seconds. The workflow goes on, and removes "
-                "the file by itself; run this again with a longer timeout to see what became of it."
+                f"There is no receipt {key} in {receipts} {when}. The workflow goes on, and removes the file by "
+                "itself; run this again later to see what became of it."
             ),
             **result,
         )

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tell what lies in a staging area and among its uploads."""
 
@@ -9,7 +10,7 @@ module: efs_staging_info
 short_description: Tell what lies in a staging area and among its uploads right now
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Asks the workflow that the role C(add_users_stepfn) keeps what lies in its staging area and in its upload bucket, by
     names and ages and without any content, so that "nothing is left" can be asked at any time.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Let an S3 bucket tell EventBridge of what happens to its objects."""
 
@@ -9,7 +10,7 @@ module: s3_event_announcements
 short_description: Let an S3 bucket tell EventBridge of what happens to its objects
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Switches the delivery of a bucket's events to EventBridge on or off. Which of them reach whom is said by rules of
     EventBridge, of which this module knows nothing.

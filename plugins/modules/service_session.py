@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Switch an ECS service on for a stated time, after which AWS itself switches it off."""
 
@@ -9,7 +10,7 @@ module: service_session
 short_description: Switch an ECS service on for a stated time, after which AWS switches it off
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Sets the desired count of a service to one, and back to zero when the time is over. A one-time schedule of
     EventBridge Scheduler sees to the end; it is there before the service is switched on, so nothing is left on if the

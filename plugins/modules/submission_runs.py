@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Have what was uploaded for a dataset and year processed now, and wait for the reports."""
 
@@ -9,7 +10,7 @@ module: submission_runs
 short_description: Have uploads processed now, and wait for their reports
 version_added: 0.1.0
 author:
-  - localgov.platform contributors
+  - localgov.platform contributors (!UNKNOWN)
 description:
   - Announces every upload of a dataset and year to the account's pipeline once more, each as a request of its own, so
     that it is processed although it was processed before. The pipeline queues the runs as any others.
@@ -53,6 +54,7 @@ attributes:
     description: Tells what would be processed.
   diff_mode:
     support: none
+    description: What is processed is named in the result.
 requirements:
   - python >= 3.11
 notes:

@@ -125,7 +125,7 @@ def _in_other_months(
 ) -> list[Schedule]:
     """A weekly expression for this year and the next, but for the months that are special, and one for later years."""
     names = ",".join(hours.DAYS[day][:3].upper() for day in sorted(weekdays))
-    years = sorted({year for year, _ in ahead})
+    years = sorted({year for year, _month in ahead})
     found = []
     for year in years:
         left = [month for month in range(1, 13) if (year, month) not in special]

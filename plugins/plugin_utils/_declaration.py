@@ -80,7 +80,7 @@ def _port_of(source: str, target: str, services: Declaration) -> int:
 
 def buckets_of(arrow: str, locations: Locations) -> tuple[list[str], str]:
     """The buckets and the key prefix of an arrow such as `data_store/uploads`; no prefix stands for a whole bucket."""
-    name, _, prefix = arrow.partition("/")
+    name, _separator, prefix = arrow.partition("/")
     if name not in locations:
         raise DeclarationError(f"'{arrow}' names no location; known are: {', '.join(sorted(locations))}")
     value = locations[name] or {}

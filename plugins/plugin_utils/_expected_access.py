@@ -279,7 +279,7 @@ def _arrows(account: Host) -> Iterator[str]:
 
 
 def _parts(arrow: str) -> tuple[str, str]:
-    location, _, prefix = arrow.partition("/")
+    location, _separator, prefix = arrow.partition("/")
     return location, prefix.strip("/")
 
 

@@ -33,11 +33,14 @@ _KEPT = frozenset(
     }
 )
 _ENDPOINT = "AWS_ENDPOINT_URL"
+# Unless the caller says otherwise. By default botocore tries five times, and a rollout makes so many calls that on a
+# bad day one of them fails five times in a row.
+_PATIENCE = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "9"}
 
 
 def module_environment(caller: Mapping[str, str], session: AwsSession, request: SessionRequest) -> dict[str, str]:
     """The environment for modules of that session, made from the caller's."""
-    environment = {name: value for name, value in caller.items() if _is_inherited(name, request)}
+    environment = _PATIENCE | {name: value for name, value in caller.items() if _is_inherited(name, request)}
     environment.update(
         AWS_ACCESS_KEY_ID=session.access_key_id,
         AWS_SECRET_ACCESS_KEY=session.secret_access_key,

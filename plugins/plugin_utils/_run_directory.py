@@ -4,6 +4,8 @@
 It lies inside Ansible's own temporary directory of the run, which Ansible removes when it ends in order. A run that is
 killed removes nothing, so a small process, this file run as a program, waits for the end of the run and removes the
 directory then. Should that process be killed as well, the next run sweeps.
+
+What has to be given back when the run has ended lies in a directory beside it, as Ansible removes its own before that.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import time
 from pathlib import Path
 
 _PREFIX = "aws-account-sessions"
+_LOCKS = "aws-account-locks"
 # Longer than the longest session: what is older holds nothing of use, whatever machine it came from.
 _OLDEST_SECONDS = 13 * 3600
+_LOCKS_SECONDS = 120
 
 
 def run_directory(local_tmp: Path) -> Path:
@@ -38,6 +42,17 @@ def run_directory(local_tmp: Path) -> Path:
     _remove_at_the_end_of(pid, started, directory)
     sweep(directory.parent.parent)
     return directory
+
+
+def locks_directory(local_tmp: Path) -> Path:
+    """Where the run's modules write down which locks they have; see the module `deployment_lock`."""
+    directory = _locks_of(run_directory(local_tmp))
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def _locks_of(directory: Path) -> Path:
+    return directory.parent.parent / directory.name.replace(_PREFIX, _LOCKS, 1)
 
 
 def controller_pid() -> int:
@@ -60,7 +75,7 @@ def process_started(pid: int) -> str:
 
 def sweep(parent: Path) -> None:
     """Removes the directories that dead runs of this user left under `parent`."""
-    for directory in parent.glob(f"ansible-local-*/{_PREFIX}.*"):
+    for directory in (*parent.glob(f"ansible-local-*/{_PREFIX}.*"), *parent.glob(f"{_LOCKS}.*")):
         with contextlib.suppress(OSError, ValueError):
             if directory.stat().st_uid == os.getuid() and _is_left_over(directory):
                 shutil.rmtree(directory)
@@ -68,7 +83,7 @@ def sweep(parent: Path) -> None:
 
 def _is_left_over(directory: Path) -> bool:
     name, pid, started = directory.name.rsplit(".", 2)
-    if name == f"{_PREFIX}.{os.uname().nodename}":
+    if name.partition(".")[2] == os.uname().nodename:
         return process_started(int(pid)) != started
     # Another machine's or container's run, in a home directory that both share: its processes cannot be seen from here.
     return directory.stat().st_mtime < time.time() - _OLDEST_SECONDS
@@ -107,6 +122,17 @@ def _remove(directory: Path) -> None:
         time.sleep(0.1)
 
 
+def _give_locks_back(directory: Path) -> None:
+    """The locks on accounts that the run did not come to give back."""
+    if any(directory.glob("*.json")):
+        program = Path(__file__).with_name("_left_locks.py")
+        # Not with -S as this one: it needs botocore.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([sys.executable, "-I", program, directory], timeout=_LOCKS_SECONDS, check=False)
+
+
 if __name__ == "__main__":
     _wait_for_end(int(sys.argv[1]), sys.argv[2])
+    _give_locks_back(_locks_of(Path(sys.argv[3])))
+    shutil.rmtree(_locks_of(Path(sys.argv[3])), ignore_errors=True)
     _remove(Path(sys.argv[3]))

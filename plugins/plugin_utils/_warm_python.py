@@ -191,7 +191,7 @@ def _is_ready(process: subprocess.Popen[bytes], program: bytes) -> bool:
         with suppress(BrokenPipeError):
             process.stdin.write(program)
             process.stdin.close()
-        readable, _, _ = select.select([process.stdout], [], [], _LONGEST_START_SECONDS)
+        readable = select.select([process.stdout], [], [], _LONGEST_START_SECONDS)[0]
         if not readable or os.read(process.stdout.fileno(), len(server.READY)) != server.READY:
             return False
         os.set_blocking(process.stderr.fileno(), False)

@@ -3,7 +3,7 @@
 
 As shipped it judges the other account's root, so no condition on a role or an organisation can be tried. That the
 caller's own policies must allow the request as well, ministack checks before. Nor does it know the account of a role's
-session that has signed an upload form.
+session that has signed an upload form, nor the slash at the end of a key, so that no right on folder markers matches.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sandbox.emulator.internals import find
 from sandbox.settings import Settings
 
 NEEDS = (
+    "ministack.core.iam_actions.extract_resource_arn",
     "ministack.core.iam_evaluator.PrincipalInfo",
     "ministack.core.iam_evaluator.evaluate_resource_policy",
     "ministack.core.iam_evaluator.resolve_principal",
@@ -40,6 +41,7 @@ def install(settings: Settings) -> None:
     _judge_sender()
     _put_judged_into_context()
     _know_account_of_session()
+    _judge_whole_keys()
 
 
 def sender() -> tuple[str, str] | None:
@@ -113,3 +115,16 @@ def _know_account_of_session() -> None:
         return str(account_of_session(access_key) or shipped(access_key))
 
     s3._account_from_access_key = account_from_access_key
+
+
+def _judge_whole_keys() -> None:
+    actions = find("ministack.core.iam_actions")
+    shipped = actions.extract_resource_arn
+
+    @functools.wraps(shipped)
+    def extract_resource_arn(service: str, method: str, path: str, *rest: Any) -> str:  # noqa: ANN401
+        bucket, _, key = path.lstrip("/").partition("/")
+        is_object = service == "s3" and key.strip("/")
+        return f"arn:aws:s3:::{bucket}/{key}" if is_object else str(shipped(service, method, path, *rest))
+
+    actions.extract_resource_arn = extract_resource_arn

@@ -19,6 +19,7 @@ from sandbox.emulator import (
     audit_history,
     audit_trails,
     buckets,
+    call_log,
     calls,
     functions,
     gateway,
@@ -38,6 +39,7 @@ from sandbox.emulator import (
     sign_in_types,
     stack_parameters,
     stack_permissions,
+    stack_tokens,
     task_definitions,
     task_permissions,
     used_permissions,
@@ -56,6 +58,7 @@ CHANGES = (
     sign_in_types,
     managed_passwords,
     stack_parameters,
+    stack_tokens,
     task_definitions,
     task_permissions,
     functions,
@@ -66,7 +69,7 @@ CHANGES = (
     schedules,
 )
 # These wrap what the changes and the task runtime have put in place.
-LAST_CHANGES = (stack_permissions, used_permissions)
+LAST_CHANGES = (stack_permissions, used_permissions, call_log)
 _NEEDS = (
     "ministack.app.app",
     "ministack.app._load_persisted_state",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -66,13 +67,20 @@ def playbook(settings: Settings) -> Playbook:
 def deployed(playbook: Playbook) -> subprocess.CompletedProcess[str]:
     """The first deployment, from nothing."""
     run = playbook("site")
-    assert run.returncode == 0, run.stdout[-4000:]
+    assert run.returncode == 0, failures(run)
     return run
 
 
 @pytest.fixture(scope="session")
 def organisation(settings: Settings, deployed: subprocess.CompletedProcess[str]) -> Organisation:
     return Organisation(settings)
+
+
+def failures(run: subprocess.CompletedProcess[str]) -> str:
+    """The tasks of a playbook's run in which a host failed, whole, the counts of all hosts, and what went to stderr."""
+    parts = re.split(r"^(?=PLAY |TASK |RUNNING HANDLER )", run.stdout, flags=re.MULTILINE)
+    shown = re.compile(r"^(fatal|failed): |^PLAY RECAP", re.MULTILINE)
+    return "".join([*filter(shown.search, parts), run.stderr])
 
 
 def sample(name: str) -> bytes:

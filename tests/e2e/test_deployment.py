@@ -13,7 +13,7 @@ from typing import Any
 
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures
 
 ACCOUNTS = {"hub", "camden", "croydon", "sutton"}
 
@@ -29,7 +29,7 @@ def recap(run: subprocess.CompletedProcess[str]) -> dict[str, dict[str, int]]:
 def planned(playbook: Playbook, folder: Path, *arguments: str, ends_with: int = 0) -> dict[str, Any]:
     """What plan.yml writes down for programs."""
     run = playbook("plan", "--check", "-e", f"report_folder={folder}", *arguments)
-    assert run.returncode == ends_with, run.stdout[-4000:]
+    assert run.returncode == ends_with, failures(run)
     plan: dict[str, Any] = json.loads((folder / "plan.json").read_text())
     return plan
 
@@ -83,7 +83,7 @@ def test_a_second_pass_changes_nothing_on_any_account(
     deployed: subprocess.CompletedProcess[str], playbook: Playbook
 ) -> None:
     again = playbook("site")
-    assert again.returncode == 0, again.stdout[-4000:]
+    assert again.returncode == 0, failures(again)
     assert {host: counts["changed"] for host, counts in recap(again).items()} == dict.fromkeys(ACCOUNTS, 0)
 
 

@@ -17,7 +17,7 @@ from sandbox.journey.person import upload, wait_for, wait_for_result
 from sandbox.processes import is_alive
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, sample
+from tests.e2e.conftest import Playbook, failures, sample
 from tests.e2e.layouts import with_changed_command, with_image
 from tests.e2e.workings import Workings
 
@@ -26,12 +26,15 @@ IMAGES = ("frontend", "dagit", "daemon", "code-server", "census")
 # It knows nothing of the platform but the variables that the inventory gives it.
 CODE = """
 import os
-import boto3
 import dagster as dg
+from botocore.session import Session
+
+def s3():
+    return Session().create_client("s3")
 
 def listed(variable):
     bucket, _, prefix = os.environ[variable].removeprefix("s3://").partition("/")
-    found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/")
+    found = s3().list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/")
     return [entry["Key"] for entry in found.get("Contents", [])]
 
 def uploads():
@@ -43,7 +46,7 @@ if "FRAGILE" in os.environ and [key for key in listed("OUTPUT_LOCATION") if key.
 @dg.op
 def count():
     bucket, _, prefix = os.environ["OUTPUT_LOCATION"].removeprefix("s3://").partition("/")
-    boto3.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/count", Body=str(len(uploads())))
+    s3().put_object(Bucket=bucket, Key=f"{prefix}/count", Body=str(len(uploads())))
 
 @dg.job
 def census():
@@ -105,7 +108,7 @@ def test_hosted_code_locations_run_side_by_side_with_the_rights_they_name_and_on
     images = {name: {"context": "not built here"} for name in IMAGES}
     given = json.dumps({"platform_image_layouts": str(layouts), "platform_images": images})
     deployed = playbook("site", "-i", str(inventory), "-e", given)
-    assert deployed.returncode == 0, deployed.stdout[-4000:]
+    assert deployed.returncode == 0, failures(deployed)
     workings = Workings(settings, ACCOUNT)
 
     sent = upload(organisation.frontend(ACCOUNT), sample("header.csv"))
@@ -129,7 +132,7 @@ def test_hosted_code_locations_run_side_by_side_with_the_rights_they_name_and_on
     assert len(workings.versions("workspace", "fragile/count")) == 1, "the broken one stands still"
 
     gone = playbook("site", "--limit", ACCOUNT)
-    assert gone.returncode == 0, gone.stdout[-4000:]
+    assert gone.returncode == 0, failures(gone)
     ecs = client_of_root(settings, ACCOUNT, "ecs")
     services = ecs.describe_services(cluster=PREFIX, services=["census-code", "fragile-code"])["services"]
     assert [service for service in services if service["status"] == "ACTIVE"] == []

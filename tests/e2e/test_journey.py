@@ -119,12 +119,16 @@ def test_the_organisation_may_read_but_not_write_or_delete(
         assert organisation.refusal(READER, "delete_object", Bucket=shared.bucket, Key=shared.key)
 
 
-def test_the_frontend_may_write_uploads_and_read_results_and_nothing_else(
+def test_the_frontend_may_write_uploads_and_withdrawals_and_read_results_and_nothing_else(
     organisation: Organisation, accepted: Submission
 ) -> None:
     frontend = Principal("camden", "localgov-frontend-task")
     store = organisation.bucket("camden", "data-store")
     assert organisation.refusal(frontend, "put_object", Bucket=store, Key="uploads/ssda903/2026/x", Body="x") is None
+    request = "withdrawals/ssda903/2026/x"
+    assert organisation.refusal(frontend, "put_object", Bucket=store, Key=request, Body="x") is None
+    assert organisation.refusal(frontend, "get_object", Bucket=store, Key=request)
+    assert organisation.refusal(frontend, "delete_object", Bucket=store, Key=request)
     assert organisation.refusal(frontend, "get_object", Bucket=store, Key=accepted.upload_key)
     assert organisation.refusal(frontend, "put_object", Bucket=store, Key="results/x", Body="x")
     for kind in ("workspace", "shared"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import secrets
 import signal
 import time
@@ -19,12 +20,14 @@ from sandbox.journey.person import Submission, upload, wait_for, wait_for_result
 from sandbox.processes import is_alive
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import sample
+from tests.e2e.conftest import Playbook, failures, sample
 from tests.e2e.workings import Workings
 
 ACCOUNT = "camden"
 # A run that died is found within 20 seconds and retried within 15 more; then it starts like any other.
 PATIENCE = 300
+# For a burst: a run that was never launched is found after five minutes, and others wait before it.
+LONG_PATIENCE = 3600
 TERMINATE = "mutation ($run: String!) { terminateRun(runId: $run) { __typename } }"
 SERVICES = ("frontend", "code-server", "daemon")
 # What the agent that ECS puts beside a service uses to forward a port; the sandbox has no such agent.
@@ -98,6 +101,97 @@ def test_nothing_is_lost_while_the_database_is_stopped_for_half_a_minute(
         assert_processed_once(organisation, workings, sent)
     for service in SERVICES:
         assert workings.processes(service)
+
+
+# Of the small burst every kind of process is killed once.
+@pytest.mark.slow
+@pytest.mark.parametrize(("files", "kills"), [(6, 1), (200, 20)])
+def test_a_burst_is_processed_as_on_a_quiet_day_whatever_is_killed_at_random(
+    settings: Settings, organisation: Organisation, workings: Workings, playbook: Playbook, files: int, kills: int
+) -> None:
+    chance = random.Random(files)  # noqa: S311  # the same order each time
+    frontend = organisation.frontend(ACCOUNT)
+    good = [upload(frontend, many_children(20)) for _ in range(files - files // 5)]
+    bad = [upload(frontend, sample("header_ragged.csv")) for _ in range(files // 5)]
+
+    kill_at_random(settings, workings, chance, kills)
+
+    for sent in good + bad:
+        assert_ended_once(organisation, workings, sent, "accepted" if sent in good else "rejected")
+    again = chance.sample(good, min(10, len(good)))
+    named = ",".join(sent.identifier for sent in again)
+    quiet = playbook("process", "-l", ACCOUNT, "-e", "dataset=ssda903", "-e", "year=2026", "-e", f"submissions={named}")
+    assert quiet.returncode == 0, failures(quiet)
+    for sent in again:
+        assert_outputs_are_always_the_same(organisation, workings, sent)
+
+
+def kill_at_random(settings: Settings, workings: Workings, chance: random.Random, times: int) -> None:
+    """Each kind of process so many times, in an order and after pauses that chance decides."""
+    kinds = ["run", "daemon", "code-server", "database"] * times
+    chance.shuffle(kinds)
+    for kind in kinds:
+        time.sleep(chance.uniform(0, 5))
+        if kind == "database":
+            crash_database(settings, workings)
+        else:
+            kill_one(workings, kind, chance)
+
+
+def kill_one(workings: Workings, service: str, chance: random.Random) -> None:
+    """One of the service's processes, as soon as there is any that does not end by itself at that very moment."""
+
+    def killed() -> bool:
+        found = workings.processes(service)
+        with suppress(ProcessLookupError):
+            if found:
+                os.kill(chance.choice(found).pid, signal.SIGKILL)
+                return True
+        return False
+
+    wait_for(killed, f"a process of {service} to kill", LONG_PATIENCE)
+
+
+def crash_database(settings: Settings, workings: Workings) -> None:
+    """RDS starts a server that crashed by itself; the sandbox is told to."""
+    victims = wait_for(workings.database, "the database to kill", LONG_PATIENCE)
+    for process in victims:
+        os.kill(process.pid, signal.SIGKILL)
+    rds = client_of_root(settings, ACCOUNT, "rds")
+
+    def state() -> str:
+        return str(rds.describe_db_instances(DBInstanceIdentifier=PREFIX)["DBInstances"][0]["DBInstanceStatus"])
+
+    rds.stop_db_instance(DBInstanceIdentifier=PREFIX)
+    wait_for(lambda: state() == "stopped", "the end of the database", PATIENCE)
+    rds.start_db_instance(DBInstanceIdentifier=PREFIX)
+    wait_for(lambda: state() == "available", "the database to come back", PATIENCE)
+
+
+def assert_ended_once(organisation: Organisation, workings: Workings, sent: Submission, state: str) -> None:
+    """With one state that was never another, by one run that came to its end."""
+    base = organisation.frontend(ACCOUNT)
+    followed = dataclasses.replace(sent, follow=sent.follow.replace(sent.frontend, base))
+    assert wait_for_result(followed, LONG_PATIENCE) == state
+    wait_for(lambda: runs_have_ended(workings, sent), "the end of the file's runs", LONG_PATIENCE)
+    assert workings.runs(sent).count("SUCCESS") == 1
+    first, *others = workings.reports(sent)
+    assert first["state"] == state
+    assert all(other == first for other in others), "a run that came again says the same"
+
+
+def assert_outputs_are_always_the_same(organisation: Organisation, workings: Workings, sent: Submission) -> None:
+    """Whichever run wrote them, on the day of the kills or on the quiet one."""
+    first, *others = workings.reports(sent)
+    assert others
+    assert all(other == first for other in others)
+    shared = [shared_file(first, form).key for form in ("csv", "parquet")]
+    results = [f"{sent.results_prefix}{name}" for name in ("header.csv", "errors.csv")]
+    for kind, keys in (("data-store", results), ("shared", shared)):
+        for key in keys:
+            written = workings.versions(kind, key)
+            assert len(written) >= 2, f"{key} was written once more"
+            assert len(set(written)) == 1, key
 
 
 def webserver(settings: Settings) -> str | None:

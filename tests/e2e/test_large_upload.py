@@ -37,7 +37,7 @@ def ask(frontend: str, path: str, **sent: object) -> dict[str, Any]:
 
 
 def begin(frontend: str) -> dict[str, Any]:
-    return ask(frontend, "/submissions", dataset="ssda903", year=2026, size=len(CONTENT), type="text/csv")
+    return ask(frontend, "/submissions", dataset="ssda903", year=2026, size=len(CONTENT), kind="csv")
 
 
 def send_part(frontend: str, begun: dict[str, Any], number: int) -> requests.Response:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sandbox.journey.organisation import Organisation
 from sandbox.journey.person import upload, wait_for_result
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, sample
+from tests.e2e.conftest import Playbook, failures, sample
 from tests.e2e.workings import Workings
 
 ACCOUNT = "croydon"
@@ -23,12 +23,12 @@ def test_what_was_uploaded_is_processed_once_more_and_what_is_not_accepted_is_na
     asked = ("-l", ACCOUNT, "-e", "dataset=ssda903", "-e", "year=2026", "-e", both)
 
     rehearsed = playbook("process", *asked, "--check")
-    assert rehearsed.returncode == 0, rehearsed.stdout[-4000:]
+    assert rehearsed.returncode == 0, failures(rehearsed)
     assert rehearsed.stdout.count("to be processed") >= 2
     assert organisation.report(ACCOUNT, good.results_prefix) == before
 
     processed = playbook("process", *asked)
-    assert processed.returncode == 2, processed.stdout[-4000:]
+    assert processed.returncode == 2, failures(processed)
     assert f"Not accepted in {ACCOUNT}: {bad.identifier}. " in processed.stdout
     after = organisation.report(ACCOUNT, good.results_prefix)
     assert after["state"] == "accepted"

@@ -31,7 +31,7 @@ from sandbox.journey.organisation import GATHERER, ORGANISATION, PROFILE, READER
 from sandbox.journey.person import wait_for
 from sandbox.runtime.containers import MARK
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, record
+from tests.e2e.conftest import Playbook, failures, record
 from tests.e2e.shares import share_of
 from tests.e2e.test_deployment import recap
 
@@ -124,7 +124,7 @@ class Authority:
         began = time.monotonic()
         run = self.playbook("share", "--limit", ",".join(authorities), "-e", f"share={share}", *arguments)
         seconds = time.monotonic() - began
-        assert run.returncode == 0, run.stdout[-4000:]
+        assert run.returncode == 0, failures(run)
         return Decision(run, seconds)
 
     def lets_in(self, key: str = f"{FOLDER}manifest.json") -> bool:
@@ -424,7 +424,7 @@ def test_a_deployment_after_that_changes_nothing_and_says_that_the_authority_rev
     authority: Authority, revoked: Revocation, playbook: Playbook
 ) -> None:
     deployment = playbook("site", "--limit", ACCOUNT)
-    assert deployment.returncode == 0, deployment.stdout[-4000:]
+    assert deployment.returncode == 0, failures(deployment)
     assert recap(deployment)[ACCOUNT]["changed"] == 0
     said = " ".join(deployment.stdout.split())
     assert "It stays revoked, whatever the inventory says" in said

@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,11 +24,14 @@ from sandbox.journey.person import wait_for
 from sandbox.people import Person, user_pool
 from sandbox.sessions import client_of_root, mails_to
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures, record
 from tests.e2e.test_sign_in import browser, sign_in  # noqa: F401 - a fixture
+from tests.integration.users.search import ITS_PLACE, having, kept, process_lists, shown
 from tests.sandbox.conftest import policy
 
 ACCOUNT, TASK, OPERATIVE = "croydon", "add-users", "alice"
+# Where the emulator keeps people's passwords.
+USER_POOLS = "cognito"
 CHOSEN = "a password of one's own choice"
 RIGHTS = ("AdminAddUserToGroup", "AdminCreateUser", "AdminGetUser", "AdminListGroupsForUser")
 
@@ -67,12 +72,20 @@ class Workflow:
             check=False,
         )
 
-    def receipt(self, name: str) -> dict[str, Any]:
+    def copy(self, name: str, content: str) -> None:
+        sent = self.aws("s3", "cp", "-", f"s3://{self.uploads}/uploads/{OPERATIVE}/{name}", given=content)
+        assert sent.returncode == 0, sent.stderr
+
+    def receipt(self, name: str, seconds: float = 60) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             got = self.aws("s3", "cp", f"s3://{self.uploads}-receipts/receipts/{OPERATIVE}/{name}.json", "-")
             return json.loads(got.stdout) if got.returncode == 0 else None
 
-        return wait_for(look, f"the receipt of {name}", 60)
+        return wait_for(look, f"the receipt of {name}", seconds)
+
+    def residue(self) -> list[dict[str, Any]]:
+        left = client_of_root(self.settings, ACCOUNT, "s3").list_object_versions(Bucket=self.uploads)
+        return [*left.get("Versions", []), *left.get("DeleteMarkers", [])]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +102,7 @@ def workflow(
         {"platform_add_users_image": "frontend", "add_users_stepfn_operatives": {OPERATIVE: [person]}}
     )
     run = playbook("site", "-l", ACCOUNT, "-e", declared)
-    assert run.returncode == 0, run.stdout[-4000:]
+    assert run.returncode == 0, failures(run)
     return Workflow(settings, declared, credentials)
 
 
@@ -146,14 +159,12 @@ def test_people_added_by_one_s3_write_or_by_the_playbook_sign_in_to_the_frontend
     tmp_path: Path,
 ) -> None:
     # One whom a mail invites, by plain `aws s3 cp`.
-    target = f"s3://{workflow.uploads}/uploads/{OPERATIVE}/new.jsonl"
-    sent = workflow.aws("s3", "cp", "-", target, given=lines(line("ada", "uploaders")))
-    assert sent.returncode == 0, sent.stderr
+    workflow.copy("new.jsonl", lines(line("ada", "uploaders")))
     receipt = workflow.receipt("new.jsonl")
     assert (receipt["status"], receipt["lines"]) == ("succeeded", [{"line": 1, "result": "created"}])
 
     # One whom the operative tells a password, by the playbook; and the first again, who is no failure.
-    told = "told by the operative"
+    told = f"told-{uuid.uuid4().hex}"
     file = tmp_path / "more.jsonl"
     file.write_text(lines(line("ada", "uploaders"), line("grace", "viewers", password=told)))
     given = json.dumps(
@@ -164,9 +175,12 @@ def test_people_added_by_one_s3_write_or_by_the_playbook_sign_in_to_the_frontend
             "ansible_aws_account_shared_credentials_file": str(workflow.credentials),
         }
     )
-    run = playbook("add_users", "-l", ACCOUNT, "-e", workflow.declared, "-e", given)
-    assert run.returncode == 0, run.stdout[-4000:]
+    with process_lists() as seen:
+        run = playbook("add_users", "-l", ACCOUNT, "-e", workflow.declared, "-e", given)
+    assert run.returncode == 0, failures(run)
     assert told not in run.stdout
+    assert any(b"TASK_FILES" in words for words in seen)  # the container's own process was among them
+    assert having((("a list of processes", words) for words in seen), told) == []
 
     frontend = organisation.frontend(ACCOUNT)
     sees: dict[str, Callable[[Page], Any]] = {
@@ -183,9 +197,48 @@ def test_people_added_by_one_s3_write_or_by_the_playbook_sign_in_to_the_frontend
         with browser.new_context() as context:  # and from then on with their own
             sign_in(context.new_page(), frontend, Person(ACCOUNT, "added", email, CHOSEN))
 
-    left = client_of_root(settings, ACCOUNT, "s3").list_object_versions(Bucket=workflow.uploads)
-    assert not left.get("Versions")
-    assert not left.get("DeleteMarkers")
+    assert workflow.residue() == []
+    places = list(shown(lambda service: client_of_root(settings, ACCOUNT, service)))
+    assert len(places) > 100
+    assert having(iter(places), told) == []
+    assert having(kept(settings.state, except_in=(*ITS_PLACE, USER_POOLS)), told) == []
+
+
+@pytest.mark.parametrize("number", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_people_are_added_to_the_user_pool_at_once_and_the_last_of_them_signs_in(
+    settings: Settings,
+    organisation: Organisation,
+    workflow: Workflow,
+    browser: Browser,  # noqa: F811
+    number: int,
+) -> None:
+    told = f"told-{uuid.uuid4().hex}"
+    people = [line(f"{number}-people-{one}", "viewers", password=told) for one in range(1, number + 1)]
+    began = time.monotonic()
+    workflow.copy(f"{number}.jsonl", lines(*people))
+    receipt = workflow.receipt(f"{number}.jsonl", seconds=3600)
+    figure = {"name": f"{number} people added to a user pool", "value": round(time.monotonic() - began, 1), "unit": "s"}
+    record(f"add-people-{number}", [figure])
+    assert receipt["lines"] == [{"line": number, "result": "created"} for number in range(1, number + 1)]
+    assert {person["emailAddress"] for person in people} <= viewers(settings)
+    assert workflow.residue() == []
+    with browser.new_context() as context:
+        page = context.new_page()
+        last = people[-1]["emailAddress"]
+        sign_in_for_the_first_time(page, organisation.frontend(ACCOUNT), last, told)
+        expect(page.get_by_text("You may look at results, but not upload files.")).to_be_visible()
+
+
+def viewers(settings: Settings) -> set[str]:
+    """The addresses of the group, as the user pool tells them page by page."""
+    pages = client_of_root(settings, ACCOUNT, "cognito-idp").get_paginator("list_users_in_group")
+    return {
+        attribute["Value"]
+        for page in pages.paginate(UserPoolId=user_pool(settings, ACCOUNT), GroupName="viewers")
+        for person in page["Users"]
+        for attribute in person["Attributes"]
+        if attribute["Name"] == "email"
+    }
 
 
 def test_the_task_may_add_people_to_that_pool_alone_and_its_network_leads_there(

@@ -7,7 +7,7 @@ from sandbox.journey.organisation import READER, Organisation, Principal, shared
 from sandbox.journey.person import Submission, upload, wait_for_result
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, sample
+from tests.e2e.conftest import Playbook, failures, sample
 from tests.e2e.test_deployment import recap
 from tests.e2e.workings import Workings
 
@@ -55,7 +55,7 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
     assert organisation.read(READER, shared.bucket, shared.key)
 
     gone = playbook("teardown", "--limit", ACCOUNT)
-    assert gone.returncode == 0, gone.stdout[-4000:]
+    assert gone.returncode == 0, failures(gone)
     # People and their passwords are data too, and so is the key by which pseudonyms stay the same.
     assert stack_names(settings) == {"localgov-keys", "localgov-signin"}
     assert len(snapshots(settings)) == 1
@@ -65,7 +65,7 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
     assert "changed=0" in again.stdout
 
     back = playbook("site", "--limit", ACCOUNT)
-    assert back.returncode == 0, back.stdout[-4000:]
+    assert back.returncode == 0, failures(back)
     assert recap(back).keys() == {ACCOUNT}, "a limit touches one account only"
     assert organisation.report(ACCOUNT, before.results_prefix)["state"] == "accepted"
     assert organisation.read(READER, shared.bucket, shared.key)

@@ -20,7 +20,7 @@ from sandbox.journey.organisation import Organisation
 from sandbox.journey.person import answers, upload, wait_for_result
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, sample
+from tests.e2e.conftest import Playbook, failures, sample
 from tests.e2e.layouts import with_changed_command, with_image
 
 UNHEALTHY, OTHERS = "croydon", ("camden", "sutton", "hub")
@@ -60,10 +60,10 @@ def test_an_image_that_never_becomes_healthy_is_taken_back_and_explained_and_the
 ) -> None:
     before = frontend(settings, UNHEALTHY)
     pushed = playbook("images", "-e", f"platform_image_layouts={images.folder}")
-    assert pushed.returncode == 0, pushed.stdout[-4000:]
+    assert pushed.returncode == 0, failures(pushed)
     with asked_all_the_while(organisation.frontend(UNHEALTHY)) as unanswered:
         run = playbook("site", "-i", str(inventory))
-    assert run.returncode == 2, run.stdout[-4000:]
+    assert run.returncode == 2, failures(run)
     said = explanation(run)
     assert f"The services of {UNHEALTHY} could not be deployed" in said
     assert re.search(
@@ -88,12 +88,12 @@ def test_a_first_deployment_that_fails_is_explained_too_and_leaves_room_for_the_
     settings: Settings, organisation: Organisation, playbook: Playbook, inventory: Path
 ) -> None:
     gone = playbook("teardown", "--limit", UNHEALTHY)
-    assert gone.returncode == 0, gone.stdout[-4000:]
+    assert gone.returncode == 0, failures(gone)
     said = explanation(playbook("site", "--limit", UNHEALTHY, "-i", str(inventory)))
     assert "Service frontend failed 3 times" in said
     assert "What its first creation left was removed" in said
     back = playbook("site", "--limit", UNHEALTHY)
-    assert back.returncode == 0, back.stdout[-4000:]
+    assert back.returncode == 0, failures(back)
     assert answers(organisation.frontend(UNHEALTHY))
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from sandbox.sessions import client_of_root
 from sandbox.settings import ROOT, Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures
 
 Policy = dict[str, Any]
 Sabotage = Callable[[Policy], None]
@@ -242,7 +242,7 @@ def test_a_few_roles_of_a_few_accounts_reach_what_is_declared_and_nothing_else(
     roles = "deployer,localgov-run-task,localgov-frontend-execution"
     few = ("--limit", "hub,camden,outsider", "-e", f"verify_roles={roles}", "-e", f"report_folder={tmp_path}")
     run = playbook("verify", *few)
-    assert run.returncode == 0, run.stdout[-6000:]
+    assert run.returncode == 0, failures(run)
     tried = trials(tmp_path)
     assert {trial["account"] for trial in tried} == {"hub", "camden", "outsider"}
     assert {trial["outcome"] for trial in tried} == {"allowed", "refused", "as declared"}
@@ -259,7 +259,7 @@ def test_every_role_of_every_account_reaches_what_is_declared_and_nothing_else(
     deployed: subprocess.CompletedProcess[str], playbook: Playbook, settings: Settings, tmp_path: Path
 ) -> None:
     run = playbook("verify", "-e", f"report_folder={tmp_path}")
-    assert run.returncode == 0, run.stdout[-6000:]
+    assert run.returncode == 0, failures(run)
     tried = trials(tmp_path)
     assert {trial["account"] for trial in tried} == ACCOUNTS
     assert {trial["outcome"] for trial in tried} == {"allowed", "refused", "as declared"}
@@ -468,5 +468,5 @@ def test_a_killed_run_stops_the_next_one_which_may_take_over_and_clears_what_was
     assert set(residue(settings)) >= set(left), "what another run may still need is left as it is"
 
     taken = playbook("verify", *few, "-e", "verify_take_over=true")
-    assert taken.returncode == 0, taken.stdout[-6000:]
+    assert taken.returncode == 0, failures(taken)
     assert residue(settings) == []

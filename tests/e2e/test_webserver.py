@@ -24,7 +24,7 @@ from ansible_collections.localgov.platform.plugins.plugin_utils import _working_
 from sandbox.journey.person import wait_for
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook
+from tests.e2e.conftest import Playbook, failures
 from tests.e2e.test_deployment import recap
 from tests.e2e.test_verify import kill_with_workers, started
 from tests.unit.plugins.plugin_utils.test_calendar_schedules import fired
@@ -72,7 +72,24 @@ class Interface:
         listed = scheduler.list_schedules(GroupName=SCHEDULES, NamePrefix="calendar-")["Schedules"]
         return [scheduler.get_schedule(Name=entry["Name"], GroupName=SCHEDULES) for entry in listed]
 
-    def failures(self) -> int:
+    def count_of(self, service: str) -> int:
+        (found,) = self.client("ecs").describe_services(cluster=CLUSTER, services=[service])["services"]
+        return int(found["desiredCount"])
+
+    def bring_forward(self, edge: str, **other: str) -> None:
+        """An edge of the calendar, now: as the deployed schedule has it, but for when, and for *other* of its input."""
+        found = next(one for one in self.calendar() if one["Name"].startswith(f"calendar-{edge}-"))
+        call = {**json.loads(found["Target"]["Input"]), **other}
+        self.client("scheduler").create_schedule(
+            Name=f"brought-forward-{edge}",
+            GroupName=SCHEDULES,
+            ScheduleExpression=f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})",
+            FlexibleTimeWindow=found["FlexibleTimeWindow"],
+            ActionAfterCompletion="DELETE",
+            Target={**found["Target"], "Input": json.dumps(call)},
+        )
+
+    def not_switched(self) -> int:
         sqs = self.client("sqs")
         queue = sqs.get_queue_url(QueueName="localgov-hours")["QueueUrl"]
         attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
@@ -110,7 +127,7 @@ def session(interface: Interface, playbook: Playbook) -> tuple[subprocess.Comple
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", ELSEWHERE)
         run = playbook("webserver", "--limit", FOLLOWED, "-e", "state=on", "-e", "for=20m")
-    assert run.returncode == 0, run.stdout[-4000:]
+    assert run.returncode == 0, failures(run)
     return run, began
 
 
@@ -200,25 +217,60 @@ def working_hours() -> dict[str, Any]:
     edges = [(now + timedelta(hours=away)).strftime("%H:00") for away in (6, 9)]
     days = {day: edges for day in hours.DAYS[:5]}
     holiday = now + timedelta(days=14 - now.weekday())
-    services = ["frontend", "dagit", "daemon", "code_server"]
+    services = ["frontend", "daemon", "code_server"]
     return {"time_zone": "Europe/London", "days": days, "holidays": [f"{holiday:%Y-%m-%d}"], "services": services}
 
 
-def test_a_deployment_does_not_disturb_a_session(
-    interface: Interface, url: str, playbook: Playbook, working_hours: dict[str, Any]
-) -> None:
-    """Not even one that changes every service: from now on a calendar switches them."""
-    before, schedules = interface.task()["taskArn"], interface.schedules().keys()
+@dataclass(frozen=True)
+class Deployment:
+    """One that changes every service, as from then on a calendar switches them; and what there was before it."""
+
+    run: subprocess.CompletedProcess[str]
+    task: str
+    schedules: set[str]
+
+
+@pytest.fixture(scope="module")
+def with_calendar(interface: Interface, url: str, playbook: Playbook, working_hours: dict[str, Any]) -> Deployment:
+    """While a session is on, and the daemon was switched off by hand."""
+    interface.client("ecs").update_service(cluster=CLUSTER, service="daemon", desiredCount=0)
+    task, schedules = interface.task()["taskArn"], set(interface.schedules())
     run = playbook("site", "--limit", FOLLOWED, "-e", json.dumps({"platform_hours": working_hours}))
-    assert run.returncode == 0, run.stdout[-4000:]
-    assert recap(run)[FOLLOWED]["changed"] > 0
-    assert "List later ones in time and run this again" in " ".join(run.stdout.split())
-    assert interface.task()["taskArn"] == before
-    assert interface.schedules().keys() == schedules
+    assert run.returncode == 0, failures(run)
+    return Deployment(run, task, schedules)
+
+
+def test_a_deployment_does_not_disturb_a_session(interface: Interface, with_calendar: Deployment) -> None:
+    assert recap(with_calendar.run)[FOLLOWED]["changed"] > 0
+    assert "List later ones in time and run this again" in " ".join(with_calendar.run.stdout.split())
+    assert interface.task()["taskArn"] == with_calendar.task
+    assert interface.schedules().keys() == with_calendar.schedules
+
+
+def test_what_a_hand_has_switched_stays_so_until_the_next_edge(interface: Interface, with_calendar: Deployment) -> None:
+    assert interface.count_of("daemon") == 0
+    interface.bring_forward("daemon-on")
+    wait_for(lambda: interface.count_of("daemon") == 1, "the calendar to switch the daemon on", 30)
+    interface.bring_forward("daemon-off")
+    wait_for(lambda: interface.count_of("daemon") == 0, "the calendar to switch the daemon off", 30)
+
+
+def test_a_schedule_that_fails_switches_nothing_and_its_queue_is_watched_by_an_alarm(
+    interface: Interface, with_calendar: Deployment
+) -> None:
+    """As one does that would switch the web interface, which no calendar may."""
+    (queue,) = {one["Target"]["DeadLetterConfig"]["Arn"].rpartition(":")[2] for one in interface.calendar()}
+    (alarm,) = interface.client("cloudwatch").describe_alarms(AlarmNames=["localgov-hours"])["MetricAlarms"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    interface.bring_forward("frontend-off", Service="dagit")
+    wait_for(lambda: interface.not_switched() == 1, "what failed to come to the queue", 30)
+    assert (interface.count(), interface.count_of("frontend")) == (1, 1)
 
 
 def test_the_deployed_schedules_keep_the_working_hours_over_clock_changes_and_holidays(
-    interface: Interface, url: str, working_hours: dict[str, Any]
+    interface: Interface, with_calendar: Deployment, working_hours: dict[str, Any]
 ) -> None:
     calendar = hours.calendar(working_hours)
     now = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -231,7 +283,7 @@ def test_the_deployed_schedules_keep_the_working_hours_over_clock_changes_and_ho
         assert schedule["ScheduleExpressionTimezone"] == "Europe/London"
         found = calendars.Schedule(schedule["Name"], schedule["ScheduleExpression"], target["DesiredCount"] == 1)
         deployed.setdefault(target["Service"], []).append(found)
-    assert deployed.keys() == {"frontend", "dagit", "daemon", "code-server"}
+    assert deployed.keys() == {"frontend", "daemon", "code-server"}
     for schedules in deployed.values():
         assert sorted(fired(calendar, schedules, now, until)) == wanted
 
@@ -273,4 +325,4 @@ def test_it_switches_itself_off_after_the_controller_was_killed(killed: Killed) 
     wait_for(lambda: interface.count() == 0, "the web interface to be switched off by AWS", 60)
     wait_for(lambda: interface.schedules() == {}, "the schedule to delete itself", 10)
     wait_for(lambda: interface.service()["runningCount"] == 0, "its task to end", 60)
-    assert interface.failures() == 0
+    assert interface.not_switched() == 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg2
 
@@ -24,8 +25,17 @@ class Workings:
 
     def processes(self, service: str) -> list[ProcessIdentity]:
         """The living first processes of a service's or a run's containers, as the sandbox recorded them."""
-        identifier = self.settings.accounts[self.account].id
-        wanted = f"container {service} of a task {PREFIX}-{service} in account {identifier}"
+        return self._recorded(f"container {service} of a task {PREFIX}-{service} in account {self._identifier}")
+
+    def database(self) -> list[ProcessIdentity]:
+        """The account's PostgreSQL, if it is up."""
+        return self._recorded(f"the database {PREFIX} of account {self._identifier}")
+
+    @property
+    def _identifier(self) -> str:
+        return self.settings.accounts[self.account].id
+
+    def _recorded(self, wanted: str) -> list[ProcessIdentity]:
         found = []
         for path in (self.settings.state / "processes").glob("*.json"):
             try:
@@ -86,11 +96,23 @@ class Workings:
     def versions(self, kind: str, key: str) -> list[str]:
         """The ETags of all versions of an object; `kind` is data-store, workspace or shared."""
         s3 = client_of_root(self.settings, self.account, "s3")
-        bucket = f"{PREFIX}-{self.settings.accounts[self.account].id}-{kind}"
-        listed = s3.list_object_versions(Bucket=bucket, Prefix=key)
+        listed = s3.list_object_versions(Bucket=self._bucket(kind), Prefix=key)
         # What is superseded is no longer shared.
         assert kind == "shared" or not listed.get("DeleteMarkers")
         return [version["ETag"] for version in listed.get("Versions", [])]
+
+    def reports(self, submission: Submission) -> list[dict[str, Any]]:
+        """All that was ever reported of it, but for the time at which it was."""
+        s3, bucket = client_of_root(self.settings, self.account, "s3"), self._bucket("data-store")
+        listed = s3.list_object_versions(Bucket=bucket, Prefix=f"{submission.results_prefix}report.json")
+        found = []
+        for version in listed.get("Versions", []):
+            read = s3.get_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])["Body"].read()
+            found.append({**json.loads(read), "finished_at": None})
+        return found
+
+    def _bucket(self, kind: str) -> str:
+        return f"{PREFIX}-{self._identifier}-{kind}"
 
     def _connection(self) -> psycopg2.extensions.connection:
         stack = client_of_root(self.settings, self.account, "cloudformation").describe_stacks(

@@ -13,14 +13,33 @@ from typing import Any
 
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
+INVENTORY = CHECKOUT / "inventories" / "sandbox"
 _PROGRAM = Path(sys.executable).parent / "ansible-playbook"
+_SECONDS = 900  # so long may ten thousand users take
 _MODULES = "ansible_collections.localgov.platform.plugins.modules"
 
 
 def play(
-    sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, **environment: str
+    sandbox: Sandbox, folder: Path, playbook: Path, *arguments: str, inventory: Path = INVENTORY, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A playbook on the sandbox's inventory, from a folder of its own; for whoever wants to see what it prints."""
+    """A playbook, from a folder of its own; for whoever wants to see what it prints."""
+    return subprocess.run(
+        command(playbook, *arguments, inventory=inventory),
+        cwd=folder,
+        env={**operators_environment(sandbox, folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def command(playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> list[str]:
+    return [str(_PROGRAM), "-i", str(inventory), str(playbook), *arguments]
+
+
+def operators_environment(sandbox: Sandbox, folder: Path) -> dict[str, str]:
+    """Of somebody who works on that sandbox, with nothing of one's own settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
     own = {
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
@@ -29,43 +48,32 @@ def play(
         "ANSIBLE_NOCOLOR": "1",
         "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
     }
-    return subprocess.run(
-        [_PROGRAM, "-i", CHECKOUT / "inventories" / "sandbox", playbook, *arguments],
-        cwd=folder,
-        env={**inherited, **own, **environment},
-        capture_output=True,
+    return {**inherited, **own}
+
+
+def start_module(
+    sandbox: Sandbox, folder: Path, name: str, session: dict[str, str], options: dict[str, Any]
+) -> subprocess.Popen[str]:
+    """A module in a process of its own, as Ansible starts it."""
+    path = folder / f"{uuid.uuid4().hex}.json"
+    path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}), encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", f"{_MODULES}.{name}", str(path)],
+        env={**sandbox.environment_of(session), "PYTHONPATH": str(CHECKOUT / "build" / "collections")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
+        cwd=folder,
     )
 
 
 def run_module(
     sandbox: Sandbox, folder: Path, name: str, session: dict[str, str], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a module says, in a process of its own as Ansible starts it."""
-    path = folder / f"{uuid.uuid4().hex}.json"
-    path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": options}), encoding="utf-8")
-    described = sandbox.description
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
-        **{name.upper(): value for name, value in session.items()},
-        "AWS_REGION": described["region"],
-        "AWS_ENDPOINT_URL": described["endpoint_url"],
-        "AWS_CA_BUNDLE": described["ca_bundle"],
-        "PYTHONPATH": str(CHECKOUT / "build" / "collections"),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", f"{_MODULES}.{name}", str(path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=300,
-        check=False,
-    )
-    path.unlink()
-    assert done.stdout, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
+    """What a module says."""
+    output, errors = start_module(sandbox, folder, name, session, options).communicate(timeout=_SECONDS)
+    assert output, errors
+    said: dict[str, Any] = json.loads(output)
     return said
 
 
@@ -89,7 +97,7 @@ class Playbook:
         path = self._folder / "playbook.yml"
         path.write_text(json.dumps([play]), encoding="utf-8")
         done = subprocess.run(
-            [_PROGRAM, "-i", CHECKOUT / "inventories" / "sandbox", path],
+            [_PROGRAM, "-i", INVENTORY, path],
             cwd=self._folder,
             env=self._environment,
             capture_output=True,

@@ -97,6 +97,16 @@ class Sandbox:
         iam.put_role_policy(RoleName=role, PolicyName="own", PolicyDocument=policy(*allowed))
         return self.assume(self.root(name), name, role)
 
+    def environment_of(self, credentials: dict[str, str]) -> dict[str, str]:
+        """The environment of a program that acts here with this session, and nowhere with another."""
+        described = self.description
+        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+            **{name.upper(): value for name, value in credentials.items()},
+            "AWS_REGION": described["region"],
+            "AWS_ENDPOINT_URL": described["endpoint_url"],
+            "AWS_CA_BUNDLE": described["ca_bundle"],
+        }
+
     def assume(self, credentials: dict[str, str], name: str, role: str) -> dict[str, str]:
         arn = f"arn:aws:iam::{self.account(name)}:role/{role}"
         assumed = self.client("sts", credentials).assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]

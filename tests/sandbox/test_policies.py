@@ -150,6 +150,15 @@ def test_the_callers_own_policies_must_allow_it_too(read: Callable[..., str]) ->
     assert read("sutton", READER, EVERYTHING) == "OK"
 
 
+def test_a_right_on_keys_with_a_slash_at_their_end_is_none_on_other_keys(sandbox: Sandbox, unique: str) -> None:
+    sandbox.client("s3", sandbox.root("sutton")).create_bucket(Bucket=unique, CreateBucketConfiguration=REGION)
+    markers = [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{unique}/*/"}]
+    s3 = sandbox.client("s3", sandbox.role("sutton", READER, markers))
+    assert code(s3.put_object, Bucket=unique, Key="folder/", Body=b"") == "OK"
+    assert code(s3.put_object, Bucket=unique, Key="folder/data", Body=b"") == "AccessDenied"
+    assert code(s3.put_object, Bucket=unique, Key="folder", Body=b"") == "AccessDenied"
+
+
 def test_what_is_not_shared_stays_closed_to_members(sandbox: Sandbox, shared_bucket: str) -> None:
     s3 = sandbox.client("s3", sandbox.role("hub", READER, EVERYTHING))
     assert code(s3.put_object, Bucket=shared_bucket, Key="new", Body=b"") == "AccessDenied"

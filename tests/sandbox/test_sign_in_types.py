@@ -94,7 +94,9 @@ def test_people_are_thought_of_at_the_first_start(sandbox: Sandbox) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     people = json.loads(path.read_text(encoding="utf-8"))
     assert {(one["account"], one["part"]) for one in people} == {
-        (account, part) for account in ("hub", "camden", "croydon", "sutton") for part in ("uploader", "viewer")
+        (account, part)
+        for account in ("hub", "camden", "croydon", "sutton")
+        for part in ("uploader", "viewer", "manager")
     }
     passwords = {one["password"] for one in people}
     assert len(passwords) == len(people)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.sandbox.conftest import Sandbox
+from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 
 class Ansible:
@@ -97,6 +98,17 @@ def test_a_bucket_with_everything_that_protects_it(sandbox: Sandbox, ansible: An
     stored = s3.get_object(Bucket=unique, Key="a")
     assert stored["ServerSideEncryption"] == "aws:kms"
     assert "VersionId" in stored
+
+
+def test_a_folder_marker_is_put_once_by_what_the_role_says(sandbox: Sandbox, ansible: Ansible, unique: str) -> None:
+    tasks = yaml.safe_load((CHECKOUT / "roles/la_services/tasks/buckets.yml").read_text())
+    (put,) = (task["amazon.aws.s3_object"] for task in tasks if "amazon.aws.s3_object" in task)
+    s3 = sandbox.client("s3", sandbox.root("camden"))
+    s3.create_bucket(Bucket=unique, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    marker = {**put, "bucket": unique, "object": "census/"}
+    assert ansible("amazon.aws.s3_object", **marker)["changed"] is True
+    assert ansible("amazon.aws.s3_object", **marker)["changed"] is False
+    assert s3.get_object(Bucket=unique, Key="census/")["ContentLength"] == 0
 
 
 def test_a_stack_is_planned_made_and_left_alone(ansible: Ansible, unique: str) -> None:

@@ -24,11 +24,15 @@ def task_policy(*left_out: str) -> dict[str, Any]:
     """What the README says that the role needs, less the actions left out."""
     bucket = f"arn:aws:s3:::{BUCKET}"
     statements: list[dict[str, Any]] = [
-        {"Action": "s3:PutObject", "Resource": f"{bucket}/uploads/*"},
+        {"Action": "s3:PutObject", "Resource": [f"{bucket}/uploads/*", f"{bucket}/withdrawals/*"]},
         {"Action": "s3:ListMultipartUploadParts", "Resource": f"{bucket}/uploads/*"},
         {"Action": "s3:AbortMultipartUpload", "Resource": f"{bucket}/uploads/*"},
         {"Action": "s3:GetObject", "Resource": f"{bucket}/results/*"},
-        {"Action": "s3:ListBucket", "Resource": bucket, "Condition": {"StringLike": {"s3:prefix": "results/*"}}},
+        {
+            "Action": "s3:ListBucket",
+            "Resource": bucket,
+            "Condition": {"StringLike": {"s3:prefix": ["results/*", "withdrawals/*"]}},
+        },
     ]
     kept = [{"Effect": "Allow", **statement} for statement in statements if statement["Action"] not in left_out]
     return {"Version": "2012-10-17", "Statement": kept}
@@ -121,6 +125,39 @@ class Account:
     def write_report(self, submission: str, **changes: object) -> None:
         self.write_result(submission, "report.json", json.dumps(report(submission, **changes)).encode())
 
+    def write_index(self, *reports: dict[str, Any], current: dict[str, str] | None = None) -> None:
+        """As the pipeline does once it has decided; `current` is table to identifier."""
+        known = {entry["submission"]: {"etag": "", "report": entry} for entry in reports}
+        body = json.dumps({"current": current or {}, "reports": known}).encode()
+        self.s3.put_object(Bucket=BUCKET, Key="results/ssda903/2026/index.json", Body=body)
+
+    def accept(self, submission: str, **changes: object) -> None:
+        """A report, and that what is current has been decided by it alone."""
+        written = report(submission, **changes)
+        self.write_result(submission, "report.json", json.dumps(written).encode())
+        self.write_index(written, current={"header": submission.rpartition("/")[2]})
+
+    def supersede(self, older: str, newer: str) -> None:
+        """Two accepted submissions of the same table."""
+        reports = []
+        for day, submission in enumerate((older, newer), start=20):
+            reports.append(report(submission, uploaded_at=f"2026-11-{day}T10:15:00Z"))
+            self.write_result(submission, "report.json", json.dumps(reports[-1]).encode())
+        self.write_index(*reports, current={"header": newer.rpartition("/")[2]})
+
+    def tell_progress(self, submission: str, *stages: str) -> None:
+        for stage in stages:
+            self.write_result(submission, f"done/{stage}", b"")
+
+    def withdrawal(self, submission: str) -> dict[str, str]:
+        """What was asked for, as it is on record."""
+        found: dict[str, str] = json.loads(self._read(f"withdrawals/{submission}.json"))
+        return found
+
+    def withdrawals(self) -> list[str]:
+        listing = self.s3.list_objects_v2(Bucket=BUCKET, Prefix="withdrawals/").get("Contents", [])
+        return [entry["Key"] for entry in listing]
+
     def empty(self) -> None:
         for entry in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
             self.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
@@ -128,10 +165,28 @@ class Account:
             self.s3.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
-def report(submission: str, **changes: object) -> dict[str, object]:
+def group(reason: str, *rows: int, count: int = 1, column: str | None = None, rule: str = "file") -> dict[str, Any]:
+    """Of errors by rule."""
+    said = {"rule": rule, "column": column, "table": "header" if column else None, "reason": reason}
+    return {**said, "count": count, "rows": list(rows)}
+
+
+_NOT_A_DATE = group("Not a date. Write it as DD/MM/YYYY.", 2, column="DOB", rule="date")
+_ONE_HEADER = {
+    "name": "one_header_per_child",
+    "title": "A child is in the header once.",
+    "severity": "error",
+    "passed": True,
+    "findings": 0,
+    "shown": [],
+}
+
+
+def report(submission: str, **changes: object) -> dict[str, Any]:
     """An accepted file with one blanked cell, in the shape that the pipeline writes."""
     dataset, year, identifier = submission.split("/")
-    error = {"row": 2, "column": "DOB", "rule": "date", "reason": "Not a date. Write it as DD/MM/YYYY."}
+    rows = {"read": 3, "written": 3, "shared": 3}
+    columns = ["CHILD", "SEX", "DOB", "MOTHER"]
     return {
         "submission": identifier,
         "dataset": dataset,
@@ -139,15 +194,19 @@ def report(submission: str, **changes: object) -> dict[str, object]:
         "table": "header",
         "state": "accepted",
         "version_id": "null",
+        "uploaded_at": "2026-07-21T09:15:02Z",
         "finished_at": "2026-07-21T09:15:31Z",
-        "rows": {"read": 3, "written": 3, "shared": 3},
-        "errors": {"total": 1, "shown": [error]},
+        "rows": rows,
+        "tables": {"header": {"rows": rows}},
+        "errors": {"total": 1, "by_rule": [_NOT_A_DATE], "shown": []},
+        "notices": [],
+        "checks": [_ONE_HEADER],
         "shared": [
             {
                 "profile": "regional",
                 "bucket": "localgov-210987654321-shared",
                 "manifest": f"{dataset}/regional/{year}/manifest.json",
-                "tables": {},
+                "tables": {"header": {"rows": 3, "columns": columns, "notes": []}},
             }
         ],
         **changes,
@@ -156,11 +215,13 @@ def report(submission: str, **changes: object) -> dict[str, object]:
 
 def rejection(*reasons: str) -> dict[str, object]:
     """The changes that make an accepted report a rejected one."""
-    shown = [{"row": None, "column": None, "rule": "file", "reason": reason} for reason in reasons]
+    groups = [group(reason) for reason in reasons]
     return {
         "state": "rejected",
         "table": None,
         "rows": {"read": 0, "written": 0, "shared": 0},
-        "errors": {"total": len(shown), "shown": shown},
+        "tables": {},
+        "errors": {"total": len(groups), "by_rule": groups, "shown": []},
+        "checks": [],
         "shared": [],
     }

@@ -126,7 +126,9 @@ def signing_in(settings: dict[str, str], provider: Provider) -> dict[str, str]:
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "SESSION_KEY": SESSION_KEY,
         "SESSION_KEY_PREVIOUS": PREVIOUS_SESSION_KEY,
-        "SIGN_IN_GROUPS": json.dumps({"uploaders": {"may": "upload"}, "viewers": {"may": "view"}}),
+        "SIGN_IN_GROUPS": json.dumps(
+            {"uploaders": {"may": "upload"}, "viewers": {"may": "view"}, "managers": {"may": "withdraw"}}
+        ),
     }
 
 

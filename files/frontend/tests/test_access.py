@@ -7,31 +7,38 @@ from typing import Any
 
 import pytest
 from localgov_frontend.access import access_of, groups_in, read_roles
+from localgov_frontend.datasets import DATASETS
 
+ALL = set(DATASETS)
 ROLES = read_roles(
     {
         "uploaders": {"may": "upload"},
         "viewers": {"may": "view"},
         "ssda903": {"may": "upload", "datasets": ["ssda903"]},
         "waiting": {"may": "upload", "datasets": []},
+        "managers": {"may": "withdraw"},
     }
 )
 
 
 @pytest.mark.parametrize(
-    ("groups", "view", "upload"),
+    ("groups", "view", "upload", "withdraw"),
     [
-        ([], set(), set()),
-        (["strangers"], set(), set()),
-        (["waiting"], set(), set()),
-        (["viewers"], {"ssda903"}, set()),
-        (["viewers", "ssda903"], {"ssda903"}, {"ssda903"}),
-        (["uploaders"], {"ssda903"}, {"ssda903"}),
+        ([], set(), set(), set()),
+        (["strangers"], set(), set(), set()),
+        (["waiting"], set(), set(), set()),
+        (["viewers"], ALL, set(), set()),
+        (["ssda903"], {"ssda903"}, {"ssda903"}, set()),
+        (["viewers", "ssda903"], ALL, {"ssda903"}, set()),
+        (["uploaders"], ALL, ALL, set()),
+        (["managers"], ALL, ALL, ALL),
     ],
 )
-def test_groups_add_up_and_unknown_ones_give_nothing(groups: list[str], view: set[str], upload: set[str]) -> None:
+def test_groups_add_up_and_unknown_ones_give_nothing(
+    groups: list[str], view: set[str], upload: set[str], withdraw: set[str]
+) -> None:
     access = access_of(groups, ROLES)
-    assert (set(access.view), set(access.upload)) == (view, upload)
+    assert (set(access.view), set(access.upload), set(access.withdraw)) == (view, upload, withdraw)
     assert access.is_none is not bool(view)
 
 

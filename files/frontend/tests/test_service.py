@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from account import BUCKET, REGION, Account, rejection
+from account import BUCKET, REGION, Account, group, rejection
 from botocore.exceptions import ClientError
 from conftest import MAX_UPLOAD_BYTES, Frontend, running_frontend
 from localgov_frontend.submissions import new_submission
@@ -71,13 +71,16 @@ def test_the_name_of_the_file_is_nowhere_kept(http: httpx.Client, frontend: Fron
     assert "confidential" not in frontend.log.read_text()
 
 
-def test_the_role_may_write_uploads_and_read_results_and_nothing_else(data_store: Account) -> None:
+def test_the_role_may_write_uploads_and_withdrawals_and_read_results_and_nothing_else(data_store: Account) -> None:
     """The policy of the tests is the README's, so this tells whether the README asks for too much."""
     s3 = data_store.task_client()
     key = "ssda903/2026/x"
-    s3.put_object(Bucket=BUCKET, Key=f"uploads/{key}", Body=b"1")
+    for place in ("uploads", "withdrawals"):
+        s3.put_object(Bucket=BUCKET, Key=f"{place}/{key}", Body=b"1")
     requests: tuple[Callable[[], object], ...] = (
         lambda: s3.get_object(Bucket=BUCKET, Key=f"uploads/{key}"),
+        lambda: s3.get_object(Bucket=BUCKET, Key=f"withdrawals/{key}"),
+        lambda: s3.delete_object(Bucket=BUCKET, Key=f"withdrawals/{key}"),
         lambda: s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/"),
         lambda: s3.list_objects_v2(Bucket=BUCKET),
         lambda: s3.delete_object(Bucket=BUCKET, Key=f"uploads/{key}"),
@@ -93,7 +96,14 @@ def test_the_role_may_write_uploads_and_read_results_and_nothing_else(data_store
     [
         ({}, ["Select the data return", "Select the year"]),
         ({"dataset": "ssda903"}, ["Select the year"]),
-        ({"dataset": "ssda903", "year": "1999"}, ["Select the year"]),
+        (
+            {"dataset": "ssda903", "year": "1999"},
+            ["Select a year of this data return, 2017 to 2026"],
+        ),
+        (
+            {"dataset": "cin", "year": "2017"},
+            ["Select a year of this data return, 2018 to 2026"],
+        ),
         ({"dataset": "<script>", "year": "2026"}, ["Select the data return"]),
     ],
 )
@@ -110,8 +120,8 @@ def test_a_wrong_choice_is_named(http: httpx.Client, form: dict[str, str], messa
 @pytest.mark.parametrize(("year", "listed"), [("2023", False), ("2024", True)])
 def test_the_tables_of_the_chosen_year_are_listed(http: httpx.Client, year: str, listed: bool) -> None:
     page = http.post("/submissions", data={"dataset": "ssda903", "year": year}).text
-    assert "<li>header</li>" in page
-    assert ("<li>social_worker</li>" in page) is listed
+    assert "<strong>header</strong>" in page
+    assert ("<strong>social_worker</strong>" in page) is listed
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 4000])
@@ -200,11 +210,51 @@ def test_the_state_changes_from_waiting_to_the_result(
     http: httpx.Client, data_store: Account, submissions: list[str]
 ) -> None:
     accepted, rejected = submissions[:2]
-    assert http.get(f"/submissions/{accepted}/status").json() == {"state": "waiting"}
-    data_store.write_report(accepted)
+
+    def state(submission: str) -> dict[str, object]:
+        found: dict[str, object] = http.get(f"/submissions/{submission}/status").json()
+        return found
+
+    assert state(accepted) == {"state": "waiting", "done": None}
+    data_store.tell_progress(accepted, "parsed", "uploaded")
+    assert state(accepted) == {"state": "waiting", "done": "parsed"}
+    now = datetime.now(UTC).isoformat()
+    data_store.write_report(accepted, finished_at=now)
+    assert state(accepted) == {"state": "sharing", "done": None}
+    data_store.accept(accepted, finished_at=now)
+    assert state(accepted) == {"state": "accepted", "done": None}
     data_store.write_report(rejected, **rejection("The file is empty."))
-    assert http.get(f"/submissions/{accepted}/status").json() == {"state": "accepted"}
-    assert http.get(f"/submissions/{rejected}/status").json() == {"state": "rejected"}
+    assert state(rejected) == {"state": "rejected", "done": None}
+
+
+def test_what_was_accepted_long_ago_does_not_wait_for_an_index_that_is_gone(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    data_store.write_report(submissions[0])
+    assert http.get(f"/submissions/{submissions[0]}/status").json()["state"] == "accepted"
+    page = http.get(f"/submissions/{submissions[0]}").text
+    assert "Which submission counts cannot be said at the moment." in page
+    assert "Not shared" not in page
+
+
+def test_a_submission_tells_what_superseded_it_and_what_it_superseded(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    newer, older = submissions[:2]
+    data_store.supersede(older, newer)
+    page = http.get(f"/submissions/{older}").text
+    assert "Superseded" in page
+    assert f'href="/submissions/{newer}"' in page
+    page = http.get(f"/submissions/{newer}").text
+    assert "since 21 July 2026 at 10:15am" in page
+    assert f'href="/submissions/{older}"' in page
+    year = http.get("/submissions/ssda903/2026").text
+    assert re.findall(r'href="/submissions/(ssda903/2026/[^"]+)"', year) == [newer, newer, older]
+
+
+@pytest.mark.parametrize("path", ["ssda903/2016", "ssda903/x", "other/2026"])
+def test_there_is_no_list_of_what_is_not_declared(http: httpx.Client, path: str) -> None:
+    assert http.get(f"/submissions/{path}").status_code == 404
 
 
 def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
@@ -212,11 +262,20 @@ def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
 ) -> None:
     now = datetime.now(UTC)
     duplicate, withdrawn = (new_submission("ssda903", 2026, now).path for _ in range(2))
-    nothing = {"errors": {"total": 0, "shown": []}, "shared": [], "table": None}
+    nothing: dict[str, Any] = {
+        "errors": {"total": 0, "by_rule": [], "shown": []},
+        "shared": [],
+        "table": None,
+        "tables": {},
+    }
     data_store.write_report(duplicate, **nothing, state="duplicate", duplicate_of="20261120t101500-00000000000000aa")
-    data_store.write_report(withdrawn, **nothing, state="withdrawn")
-    assert "submission 20261120t101500-00000000000000aa, which is current" in http.get(f"/submissions/{duplicate}").text
-    assert "Nothing of it is shared any more" in http.get(f"/submissions/{withdrawn}").text
+    by_whom = {"who": "Ada (1)", "when": "2026-11-21T10:15:00Z", "completed_at": "2026-11-21T10:15:09Z"}
+    data_store.write_report(withdrawn, **nothing, state="withdrawn", withdrawn=by_whom)
+    page = http.get(f"/submissions/{duplicate}").text
+    assert 'href="/submissions/ssda903/2026/20261120t101500-00000000000000aa"' in page
+    page = http.get(f"/submissions/{withdrawn}").text
+    assert "Nothing of it is shared any more" in page
+    assert "Ada (1)" in page
     first_page = http.get("/").text
     assert "Duplicate" in first_page
     assert "Withdrawn" in first_page
@@ -224,22 +283,22 @@ def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
 
 def test_after_the_signed_request_expired_a_missing_result_is_called_so(http: httpx.Client) -> None:
     path = new_submission("ssda903", 2026, datetime.now(UTC) - timedelta(minutes=16)).path
-    assert http.get(f"/submissions/{path}/status").json() == {"state": "overdue"}
+    assert http.get(f"/submissions/{path}/status").json()["state"] == "overdue"
     page = http.get(f"/submissions/{path}").text
     assert "Either the file never arrived, or its checks are delayed." in page
     assert 'href="/?dataset=ssda903&amp;year=2026"' in page
 
 
-def test_more_errors_than_shown_can_be_downloaded(
+def test_errors_are_shown_by_rule_with_their_first_rows_and_all_can_be_downloaded(
     http: httpx.Client, data_store: Account, submissions: list[str]
 ) -> None:
     submission = submissions[0]
     assert http.get(f"/submissions/{submission}/errors.csv").status_code == 404
-    shown = [{"row": 2, "column": "DOB", "rule": "date", "reason": "<b>Not a date.</b>"}]
-    data_store.write_report(submission, errors={"total": 40, "shown": shown})
+    by_rule = [group("<b>Not a date.</b>", 2, 5, count=4040, column="DOB", rule="date")]
+    data_store.write_report(submission, errors={"total": 4040, "by_rule": by_rule, "shown": []})
     data_store.write_result(submission, "errors.csv", b"row,column,rule,reason\n")
     page = http.get(f"/submissions/{submission}").text
-    assert "These are the first 1 of 40." in page
+    assert "Rows 2, 5 and 4,038 more" in page
     assert "&lt;b&gt;Not a date." in page
     download = http.get(f"/submissions/{submission}/errors.csv", follow_redirects=True)
     assert download.content == b"row,column,rule,reason\n"

@@ -19,6 +19,7 @@ import pytest
 from account import BUCKET, Account
 from conftest import PREVIOUS_SESSION_KEY, SESSION_KEY, Frontend, running_frontend
 from joserfc import jwt
+from localgov_frontend.datasets import DATASETS
 from localgov_frontend.handles import Handles
 from localgov_frontend.multipart import PART_BYTES, Upload
 from localgov_frontend.sessions import Cookies, Session, new_session
@@ -30,6 +31,7 @@ from provider import CLIENT_SECRET, Provider, new_key, person
 from starlette.responses import Response
 
 _CHOICE = {"dataset": "ssda903", "year": "2026"}
+CSV = DATASETS["ssda903"].kinds[0]
 
 
 @pytest.fixture(autouse=True)
@@ -435,7 +437,7 @@ def test_the_errands_of_an_upload_in_parts_need_the_session_and_its_token(http: 
 
 
 def test_an_upload_in_parts_is_the_persons_own_who_began_it(http: httpx.Client, provider: Provider) -> None:
-    upload = Upload(new_submission("ssda903", 2026, datetime.now(UTC)), "an-upload", 3 * PART_BYTES)
+    upload = Upload(new_submission("ssda903", 2026, datetime.now(UTC)), CSV, "an-upload", 3 * PART_BYTES)
     handle = Handles((SESSION_KEY,), BUCKET).seal(upload, "subject-of-Ada")
     part = {"upload": handle, "number": 1, "sha256": base64.b64encode(bytes(32)).decode()}
     for name, status in {"Ada": 200, "Bob": 410}.items():
@@ -447,7 +449,7 @@ def test_an_upload_in_parts_is_the_persons_own_who_began_it(http: httpx.Client, 
 def test_of_an_upload_in_parts_only_its_end_is_left_to_who_may_no_longer_upload_such_a_return(
     http: httpx.Client, provider: Provider
 ) -> None:
-    upload = Upload(new_submission("another", 2026, datetime.now(UTC)), "an-upload", 3 * PART_BYTES)
+    upload = Upload(new_submission("another", 2026, datetime.now(UTC)), CSV, "an-upload", 3 * PART_BYTES)
     handle = Handles((SESSION_KEY,), BUCKET).seal(upload, "subject-of-Ada")
     provider.signed_in = person("Ada", "uploaders")
     headers = {"X-Form-Token": form_token(sign_in(http, "/sign-in"))}

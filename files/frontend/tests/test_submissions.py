@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from localgov_frontend.datasets import DATASETS
 from localgov_frontend.submissions import Submission, find_submission, new_submission, presign_upload
 
 _MOMENT = datetime(2026, 11, 21, 10, 15, 0, tzinfo=UTC)
@@ -20,7 +21,8 @@ _IDENTIFIER = "20261121t101500-6f1c9a20b7d44f0e"
 def _policy(redirect: str | None = None) -> dict[str, Any]:
     config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
     s3 = boto3.client("s3", region_name="eu-west-2", aws_access_key_id="id", aws_secret_access_key="key", config=config)
-    upload = presign_upload(s3, "bucket", Submission("ssda903", 2026, _IDENTIFIER), 1000, redirect)
+    submission, kind = Submission("ssda903", 2026, _IDENTIFIER), DATASETS["ssda903"].kinds[0]
+    upload = presign_upload(s3, "bucket", submission, kind, 1000, redirect)
     assert upload.origin == "https://bucket.s3.eu-west-2.amazonaws.com"
     policy: dict[str, Any] = json.loads(base64.b64decode(upload.fields["policy"]))
     return policy

@@ -16,6 +16,7 @@ import pytest
 from account import BUCKET, Account
 from botocore.exceptions import ClientError
 from conftest import Frontend, running_frontend
+from localgov_frontend.datasets import DATASETS
 from localgov_frontend.handles import HANDLE_LIFETIME, Handles
 from localgov_frontend.multipart import PART_BYTES, Upload
 from localgov_frontend.submissions import Submission, find_submission
@@ -43,7 +44,7 @@ def http(service: Frontend, data_store: Account) -> httpx.Client:
 
 
 def begin(http: httpx.Client, **declared: object) -> httpx.Response:
-    return http.post("/submissions", json={**_CHOICE, "size": _SIZE, "type": "text/csv", **declared})
+    return http.post("/submissions", json={**_CHOICE, "size": _SIZE, **declared})
 
 
 def part(number: int) -> bytes:
@@ -137,14 +138,28 @@ def test_an_upload_that_has_become_too_large_is_not_completed(
     assert http.post("/uploads/parts", json=handle).status_code == 410
 
 
-@pytest.mark.parametrize("kind", ["application/zip", "text/html", "application/pdf"])
-def test_another_type_than_csv_is_refused(http: httpx.Client, kind: str) -> None:
-    assert begin(http, type=kind).status_code == 415
+@pytest.mark.parametrize(
+    ("dataset", "kind", "status"),
+    [
+        ("ssda903", "csv", 201),
+        ("ssda903", "xlsx", 201),
+        ("ssda903", "", 201),
+        ("ssda903", "xml", 415),
+        ("ssda903", "pdf", 415),
+        ("cin", "xml", 201),
+        ("cin", "csv", 415),
+    ],
+)
+def test_a_data_return_takes_its_own_kinds_of_files(http: httpx.Client, dataset: str, kind: str, status: int) -> None:
+    assert begin(http, dataset=dataset, kind=kind).status_code == status
 
 
-@pytest.mark.parametrize("kind", ["text/csv", "application/vnd.ms-excel", ""])
-def test_what_browsers_call_csv_is_taken(http: httpx.Client, kind: str) -> None:
-    assert begin(http, type=kind).status_code == 201
+def test_a_workbook_in_parts_is_kept_as_one(http: httpx.Client, data_store: Account) -> None:
+    begun = begin(http, kind="xlsx").json()
+    for number in (1, 2, 3):
+        assert send_part(http, begun["upload"], number).status_code == 200
+    assert http.post("/uploads/complete", json={"upload": begun["upload"]}).status_code == 200
+    assert list(data_store.uploads()) == [f"uploads/ssda903/2026/{begun['submission']}.xlsx"]
 
 
 @pytest.mark.parametrize("size", [-1, "1e9", "\uff11"])
@@ -155,7 +170,7 @@ def test_a_size_that_is_no_number_is_refused(http: httpx.Client, size: object) -
 def _upload() -> Upload:
     submission = find_submission("ssda903", "2026", "20261121t101500-6f1c9a20b7d44f0e")
     assert isinstance(submission, Submission)
-    return Upload(submission, "an upload of somebody", _SIZE)
+    return Upload(submission, DATASETS["ssda903"].kinds[0], "an upload of somebody", _SIZE)
 
 
 @pytest.mark.parametrize(

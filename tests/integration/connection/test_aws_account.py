@@ -377,6 +377,7 @@ def test_only_the_session_is_visible_to_modules(control_node: ControlNode, opera
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "7",
+        "AWS_RETRY_MODE": "standard",
     }
 
 

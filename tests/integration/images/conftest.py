@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,9 @@ from typing import Any
 import pytest
 
 from sandbox.settings import ROOT
+from tests.integration.playbooks import INVENTORY, play, run_module, start_module
 from tests.sandbox.conftest import Sandbox
 
-MODULE = "ansible_collections.localgov.platform.plugins.modules.ecr_image"
 IMAGES = ("frontend", "dagit", "daemon", "code-server")
 
 
@@ -34,30 +32,16 @@ class Registry:
     def ecr(self) -> Any:
         return self.sandbox.client("ecr", self.sandbox.deployer("hub"))
 
-    def start_push(self, layout: Path, *, check: bool = False, **options: Any) -> subprocess.Popen[str]:
-        """The module in a process of its own, as Ansible starts it."""
-        arguments = {"layout": str(layout), "repository": self.repository, "_ansible_check_mode": check, **options}
-        path = self.temporary / "arguments.json"
-        path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}), encoding="utf-8")
-        described, session = self.sandbox.description, self.sandbox.deployer("hub")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
-            **{name.upper(): value for name, value in session.items()},
-            "AWS_REGION": described["region"],
-            "AWS_ENDPOINT_URL": described["endpoint_url"],
-            "AWS_CA_BUNDLE": described["ca_bundle"],
-            "PYTHONPATH": str(ROOT / "build" / "collections"),
-        }
-        command = [sys.executable, "-m", MODULE, str(path)]
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.temporary
-        )
+    def start_push(self, layout: Path, **options: Any) -> subprocess.Popen[str]:
+        return start_module(self.sandbox, self.temporary, "ecr_image", *self._given(layout, **options))
 
-    def push(self, layout: Path, *, check: bool = False, **options: Any) -> dict[str, Any]:
+    def push(self, layout: Path, **options: Any) -> dict[str, Any]:
         """What the module says."""
-        output, errors = self.start_push(layout, check=check, **options).communicate(timeout=120)
-        assert output, errors
-        said: dict[str, Any] = json.loads(output)
-        return said
+        return run_module(self.sandbox, self.temporary, "ecr_image", *self._given(layout, **options))
+
+    def _given(self, layout: Path, *, check: bool = False, **options: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        given = {"layout": str(layout), "repository": self.repository, "_ansible_check_mode": check, **options}
+        return self.sandbox.deployer("hub"), given
 
     def layers(self) -> set[str]:
         """The digests of the layers that the repository holds, from the sandbox's own folder."""
@@ -92,27 +76,10 @@ def playbook(sandbox: Sandbox, tmp_path: Path) -> Callable[..., subprocess.Compl
         PLAY.format(playbook=ROOT / "playbooks" / "images.yml", folder=tmp_path), encoding="utf-8"
     )
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, inventory: Path = INVENTORY, **environment: str) -> subprocess.CompletedProcess[str]:
         for path in tmp_path.glob("*.digests"):
             path.unlink()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
-        own = {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build" / "collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "LOCALGOV_SANDBOX_DIR": str(sandbox.folder),
-        }
-        inventory = [] if "-i" in arguments else ["-i", str(ROOT / "inventories" / "sandbox")]
-        program = [str(Path(sys.executable).parent / "ansible-playbook"), str(tmp_path / "play.yml")]
-        return subprocess.run(
-            [*program, *inventory, *arguments],
-            cwd=ROOT,
-            env={**inherited, **own, **environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return play(sandbox, tmp_path, tmp_path / "play.yml", *arguments, inventory=inventory, **environment)
 
     return run
 

@@ -90,11 +90,11 @@ def test_a_limit_asks_the_registry_and_pushes_nothing(playbook: Playbook, layout
 def test_without_layouts_at_hand_a_limit_takes_what_the_last_whole_run_ran(
     playbook: Playbook, layouts: Path, tmp_path: Path
 ) -> None:
-    nothing_here = ("-i", str(_inventory_without_layouts(tmp_path)))
-    refused = playbook(*nothing_here, "--limit", "camden")
+    nothing_here = _inventory_without_layouts(tmp_path)
+    refused = playbook("--limit", "camden", inventory=nothing_here)
     assert "The registry of hub has no image frontend" in " ".join(refused.stdout.split())
     changes(playbook(*given(layouts)))
-    assert changes(playbook(*nothing_here, "--limit", "camden,sutton")) == {"camden": 0, "sutton": 0}
+    assert changes(playbook("--limit", "camden,sutton", inventory=nothing_here)) == {"camden": 0, "sutton": 0}
     assert known(tmp_path) == dict.fromkeys(("camden", "sutton"), wanted(layouts))
     # Other content is pushed, and then the former comes back, which pushes nothing.
     other = tmp_path / "other"
@@ -103,7 +103,7 @@ def test_without_layouts_at_hand_a_limit_takes_what_the_last_whole_run_ran(
     changes(playbook(*given(other)))
     assert changes(playbook(*given(layouts)))["hub"] == 1
     assert changes(playbook(*given(layouts)))["hub"] == 0
-    changes(playbook(*nothing_here, "--limit", "camden"))
+    changes(playbook("--limit", "camden", inventory=nothing_here))
     assert known(tmp_path)["camden"] == wanted(layouts)
 
 

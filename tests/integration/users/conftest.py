@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -116,6 +117,25 @@ class Workflow:
     def machine(self) -> str:
         return f"arn:aws:states:eu-west-2:{self.account}:stateMachine:{self.name}"
 
+    def copy(self, file: Path) -> tuple[str, str]:
+        """Upload with `aws s3 cp`, as an operative without this collection does. The key and the version."""
+        key = f"uploads/alice/{file.name}"
+        done = subprocess.run(
+            [Path(sys.executable).parent / "aws", "s3", "cp", file, f"s3://{self.uploads}/{key}"],
+            env=self.sandbox.environment_of(self.operative),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return key, self.version_of(key)
+
+    def version_of(self, key: str) -> str:
+        """The version that an execution has been started for; the object itself may have gone."""
+        execution = self.execution_of(key)
+        return str(json.loads(self.states.describe_execution(executionArn=execution)["input"])["version"])
+
     def upload(self, content: bytes, key: str | None = None) -> tuple[str, str]:
         """Upload as the operative. The key and the version."""
         key = key or f"uploads/alice/{uuid.uuid4().hex}.jsonl"
@@ -149,22 +169,40 @@ class Workflow:
 
         return eventually(look, f"the end of {execution}", seconds)
 
-    def execution_of(self, key: str, version: str) -> str:
-        """The execution of this version, as soon as it is there."""
+    def execution_of(self, key: str, version: str | None = None) -> str:
+        """The execution of this version, or of any, as soon as it is there."""
 
         def look() -> str | None:
             for entry in self.states.list_executions(stateMachineArn=self.machine)["executions"]:
                 given = json.loads(self.states.describe_execution(executionArn=entry["executionArn"])["input"])
-                if (given["key"], given["version"]) == (key, version):
+                if given["key"] == key and version in (None, given["version"]):
                     return str(entry["executionArn"])
             return None
 
         return eventually(look, f"the execution of {key}")
 
+    def history_of(self, execution: str) -> list[dict[str, Any]]:
+        pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [event for page in pages for event in page["events"]]
+
     def states_of(self, execution: str) -> list[str]:
         """The states that an execution has entered, in order."""
-        events = self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]
+        events = self.history_of(execution)
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+
+    def script(self) -> int:
+        """The process of the script of the running task, which is the child of the container's."""
+
+        def look() -> int | None:
+            for path in (self.sandbox.folder / "processes").glob("*.json"):
+                written = json.loads(path.read_text())
+                if self.name in written["what"]:
+                    pid = written["identity"]["pid"]
+                    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                    return int(children[0]) if children else None
+            return None
+
+        return eventually(look, "the script's process")
 
     def residue(self) -> dict[str, list[Any]]:
         """What lies in the upload bucket and in the staging area: really, and by what efs_staging_info is told."""
@@ -187,7 +225,7 @@ class Workflow:
         """How often each state of an execution has failed."""
         found: dict[str, int] = {}
         name = ""
-        for event in self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]:
+        for event in self.history_of(execution):
             name = event.get("stateEnteredEventDetails", {}).get("name", name)
             if event["type"] == "TaskFailed":
                 found[name] = found.get(name, 0) + 1
@@ -197,7 +235,7 @@ class Workflow:
         """When an execution entered the first of two states, and when it left the last."""
         entered: dict[str, float] = {}
         left: dict[str, float] = {}
-        for event in self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]:
+        for event in self.history_of(execution):
             for details, times in (("stateEnteredEventDetails", entered), ("stateExitedEventDetails", left)):
                 if details in event:
                     times[event[details]["name"]] = event["timestamp"].timestamp()
@@ -266,6 +304,24 @@ class Workflow:
             iam.delete_role_policy(RoleName=role, PolicyName="fault")
 
     @contextmanager
+    def time_limit(self, seconds: int, state: str | None = None) -> Iterator[None]:
+        """An execution, or one state of it, may take no longer."""
+        before = self.states.describe_state_machine(stateMachineArn=self.machine)["definition"]
+        changed = json.loads(before)
+        limited = changed["States"][state] if state else changed
+        limited["TimeoutSeconds"] = seconds
+        self.states.update_state_machine(stateMachineArn=self.machine, definition=json.dumps(changed))
+        try:
+            yield
+        finally:
+            self.states.update_state_machine(stateMachineArn=self.machine, definition=before)
+
+    def alarms(self) -> set[tuple[str, str]]:
+        """The metrics that an alarm watches, each with what it is counted of."""
+        alarms = self.client("cloudwatch").describe_alarms(AlarmNamePrefix=self.name)["MetricAlarms"]
+        return {(alarm["MetricName"], alarm["Dimensions"][0]["Value"]) for alarm in alarms}
+
+    @contextmanager
     def no_table(self) -> Iterator[None]:
         table = self.client("dynamodb")
         described = table.describe_table(TableName=self.name)["Table"]
@@ -279,6 +335,25 @@ class Workflow:
                 KeySchema=described["KeySchema"],
                 AttributeDefinitions=described["AttributeDefinitions"],
             )
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = (
+            self.client("sqs").receive_message(**self._queue, VisibilityTimeout=0).get("Messages", [])
+        )
+        return messages
+
+    def forget_dead_letters(self) -> None:
+        self.client("sqs").purge_queue(**self._queue)
+
+    @property
+    def _queue(self) -> dict[str, str]:
+        return {"QueueUrl": self.client("sqs").get_queue_url(QueueName=f"{self.name}-dead-letters")["QueueUrl"]}
+
+    def sweep_when_old(self) -> dict[str, Any]:
+        """The hourly sweep, when all that is left is older than any execution can be."""
+        with self.everything_old():
+            time.sleep(1.1)  # ages are whole seconds
+            return self.sweep()
 
     def sweep(self) -> dict[str, Any]:
         """The hourly sweep, now."""
@@ -365,6 +440,7 @@ class Ground:
             "add_users_stepfn_allowed_values": {"role": ["buyer", "slow", "unheard-of"]},
             "add_users_stepfn_turn_seconds": 1,
             "add_users_stepfn_task_seconds": 15,
+            "add_users_stepfn_execution_seconds": 1900,
         }
         given.write_text(
             json.dumps({name: value for name, value in {**defaults, **variables}.items() if value is not None}),
@@ -430,3 +506,10 @@ def once(ground: Ground) -> Workflow:
         add_users_stepfn_run="once",
         add_users_stepfn_task_seconds=60,
     )
+
+
+@pytest.fixture(scope="session")
+def patient(ground: Ground) -> Workflow:
+    """A workflow whose script is started for each line, and has time for many."""
+    times = {"add_users_stepfn_task_seconds": 3600, "add_users_stepfn_execution_seconds": 5400}
+    return ground.workflow("each-add-users", **times)

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from tests.e2e.conftest import record
 from tests.integration.users.conftest import Ground, Workflow, eventually, lines, user
 
+LONGEST = 3600  # seconds, for ten thousand lines one after the other on a busy machine
 NOTHING: dict[str, list[Any]] = {"objects": [], "staged": [], "told": []}
 
 
@@ -60,33 +62,74 @@ def test_a_key_may_have_spaces_quotes_and_letters_of_any_language(workflow: Work
     assert workflow.residue() == NOTHING
 
 
-@pytest.mark.parametrize("number", [1, pytest.param(10_000, marks=pytest.mark.slow)])
+Way = Callable[[Workflow, Path], dict[str, Any]]
+
+
+def by_aws_s3_cp(workflow: Workflow, file: Path) -> dict[str, Any]:
+    return workflow.receipt(*workflow.copy(file), seconds=LONGEST)
+
+
+def by_the_module(workflow: Workflow, file: Path) -> dict[str, Any]:
+    said = workflow.module("efs_staging", src=str(file), bucket=workflow.uploads, target="alice", timeout=LONGEST)
+    receipt: dict[str, Any] = said["receipt"]
+    return receipt
+
+
+MANY = [1, 200, pytest.param(10_000, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("way", [by_aws_s3_cp, by_the_module])
+@pytest.mark.parametrize("number", MANY)
 def test_one_user_or_ten_thousand_by_a_script_that_takes_the_whole_file_and_how_long_that_takes(
-    once: Workflow, number: int, capsys: pytest.CaptureFixture[str]
+    once: Workflow, way: Way, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mark = uuid.uuid4().hex[:8]
-    began = time.time()
-    key, version = once.upload(lines(*(user(f"user-{mark}-{one}") for one in range(number))))
-    receipt = once.receipt(key, version, seconds=300)
+    figures = added(once, way, number, tmp_path)
+    tell(f"{number} users, the whole file, {way.__name__.replace('_', ' ')}", figures, capsys)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [("workflow", 20), pytest.param("patient", 10_000, marks=pytest.mark.slow)]
+)
+def test_twenty_users_or_ten_thousand_by_a_script_that_is_started_for_each_line_and_how_long_that_takes(
+    request: pytest.FixtureRequest, kind: str, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = added(request.getfixturevalue(kind), by_aws_s3_cp, number, tmp_path)
+    tell(f"{number} users, line by line", figures, capsys)
+
+
+def added(workflow: Workflow, way: Way, number: int, folder: Path) -> dict[str, float]:
+    """Seconds from upload to receipt and in each state, for so many people who can sign in afterwards."""
+    mark, began = uuid.uuid4().hex[:8], time.time()
+    people = [user(f"user-{mark}-{one}") for one in range(number)]
+    file = folder / f"{mark}.jsonl"
+    file.write_bytes(lines(*people))
+    receipt = way(workflow, file)
     whole = time.time() - began
-    once.ended(receipt["execution"])
+    execution = receipt["execution"]
+    workflow.ended(execution)
     assert receipt["status"] == "succeeded"
-    counts = {"lines": number, "created": number, "exists": 0, "failed": 0, "refused": 0, "unknown": 0}
-    assert receipt["counts"] == counts
-    assert once.residue() == NOTHING
-    parts = once.parts_of(receipt["execution"])
-    figures = {"upload to receipt": whole, **parts}
+    assert [(one["line"], one["result"]) for one in receipt["lines"]] == [
+        (line, "created") for line in range(1, number + 1)
+    ]
+    assert all(workflow.api.signs_in(one["emailAddress"], one["password"]) for one in people)
+    assert workflow.residue() == NOTHING
+    parts = workflow.parts_of(execution)
+    assert sum(parts.values()) <= whole + 1
+    return {"upload to receipt": whole, **parts, "events": len(workflow.history_of(execution))}
+
+
+def tell(what: str, figures: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+    units = {name: "s" if name != "events" else "" for name in figures}
     record(
-        f"add-users-{number}",
+        re.sub(r"\W+", "-", f"add users {what}"),
         [
-            {"name": f"{number} users, {name}", "value": round(seconds, 2), "unit": "s"}
-            for name, seconds in figures.items()
+            {"name": f"{what}, {name}", "value": round(figure, 2), "unit": units[name]}
+            for name, figure in figures.items()
         ],
     )
     with capsys.disabled():
-        split = ", ".join(f"{name} {seconds:.2f}" for name, seconds in figures.items())
-        print(f"\n{number} users, seconds: {split}, the rest before it started")  # noqa: T201 - asked for
-    assert sum(parts.values()) <= whole + 1
+        told = ", ".join(f"{name} {figure:.2f}" for name, figure in figures.items() if name != "events")
+        print(f"\n{what}, seconds: {told}; {figures['events']:.0f} events")  # noqa: T201 - asked for
 
 
 # --- the file is refused ---
@@ -117,6 +160,16 @@ def test_a_file_that_is_not_as_it_should_be_is_refused_by_line_before_anybody_is
     assert workflow.residue() == NOTHING
 
 
+@pytest.mark.parametrize("number", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_each_line_that_is_refused_is_in_the_receipt_however_many_there_are(workflow: Workflow, number: int) -> None:
+    king = {**user("king", role="king"), "crown": "gold"}
+    receipt = workflow.process(lines(*({**king, "emailAddress": f"{one}@example.gov.uk"} for one in range(number))))
+    reasons = "has a field that is not known; has a value in the field role that is not one of buyer, slow, unheard-of"
+    assert receipt["lines"] == [{"line": line, "result": "refused", "reason": reasons} for line in range(1, number + 1)]
+    assert (receipt["counts"]["refused"], receipt["refused"]["count"]) == (number, 2 * number)
+    assert workflow.residue() == NOTHING
+
+
 # --- the task fails ---
 
 
@@ -134,7 +187,7 @@ def test_a_line_that_the_api_refuses_is_named_with_the_kind_of_failure_and_the_o
 
 def test_a_script_that_is_killed_is_a_line_that_failed(workflow: Workflow) -> None:
     key, version = workflow.upload(unique("slow", role="slow"))
-    os.kill(_script(workflow), signal.SIGKILL)
+    os.kill(workflow.script(), signal.SIGKILL)
     receipt = workflow.receipt(key, version)
     assert receipt["lines"] == [{"line": 1, "result": "failed", "reason": "the script ended with exit code 137"}]
     assert workflow.residue() == NOTHING
@@ -142,7 +195,7 @@ def test_a_script_that_is_killed_is_a_line_that_failed(workflow: Workflow) -> No
 
 def test_a_task_that_is_killed_leaves_its_lines_unknown_and_no_residue(workflow: Workflow) -> None:
     key, version = workflow.upload(unique("slow", role="slow"))
-    os.kill(_parent(_script(workflow)), signal.SIGKILL)
+    os.kill(_parent(workflow.script()), signal.SIGKILL)
     receipt = workflow.receipt(key, version)
     assert receipt["failure"]["error"] == "States.TaskFailed"
     assert receipt["lines"] == [{"line": 1, "result": "unknown"}]
@@ -177,6 +230,19 @@ def test_a_secret_that_is_missing_is_told_of(workflow: Workflow, ground: Ground)
         secrets.restore_secret(SecretId=ground.secret)
     assert receipt["failure"]["step"] == "Run"
     assert "unable to pull secrets" in receipt["failure"]["reason"]
+    assert workflow.residue() == NOTHING
+
+
+def test_a_task_that_outlasts_its_state_is_stopped_and_told_of(workflow: Workflow) -> None:
+    with workflow.time_limit(6, "Run"):
+        key, version = workflow.upload(unique("ada") + unique("slow", role="slow"))
+        script = workflow.script()
+        receipt = workflow.receipt(key, version)
+    assert (receipt["failure"]["step"], receipt["failure"]["error"]) == ("Run", "States.Timeout")
+    assert receipt["lines"] == [{"line": 1, "result": "created"}, {"line": 2, "result": "unknown"}]
+    assert workflow.ended(receipt["execution"])["status"] == "FAILED"
+    assert ("ExecutionsFailed", workflow.machine) in workflow.alarms()
+    eventually(lambda: not Path(f"/proc/{script}").exists(), "the end of the task")
     assert workflow.residue() == NOTHING
 
 
@@ -255,15 +321,38 @@ def test_a_turn_whose_holder_has_died_ends_by_itself(workflow: Workflow) -> None
 
 def test_an_execution_that_somebody_ends_is_swept_up_after_at_once(workflow: Workflow) -> None:
     key, version = workflow.upload(unique("slow", role="slow"))
-    script = _script(workflow)
+    script = workflow.script()
     workflow.states.stop_execution(executionArn=workflow.execution_of(key, version))
     receipt = workflow.receipt(key, version)
     assert receipt["failure"]["error"] == "ABORTED"
+    assert_swept_up(workflow, receipt, script)
+    assert ("ExecutionsAborted", workflow.machine) in workflow.alarms()
+
+
+def test_an_execution_whose_time_is_over_is_swept_up_after_at_once(workflow: Workflow) -> None:
+    with workflow.time_limit(6):
+        key, version = workflow.upload(unique("ada") + unique("slow", role="slow"))
+        script = workflow.script()
+        receipt = workflow.receipt(key, version)
+    assert workflow.ended(receipt["execution"])["status"] == "TIMED_OUT"
+    assert receipt["failure"]["error"] == "TIMED_OUT"
+    assert receipt["lines"] == [{"line": 1, "result": "created"}, {"line": 2, "result": "unknown"}]
+    assert_swept_up(workflow, receipt, script)
+    assert ("ExecutionsTimedOut", workflow.machine) in workflow.alarms()
+
+
+def assert_swept_up(workflow: Workflow, receipt: dict[str, Any], script: int) -> None:
+    """Nothing is left of an execution that did not end by itself: no task, no turn, no file."""
     assert receipt["cleaned"] is True
     eventually(lambda: not Path(f"/proc/{script}").exists(), "the end of the task")
     assert workflow.residue()["objects"] == []
     assert workflow.process(unique("ada"))["status"] == "succeeded"  # whose turn it is now
     assert workflow.residue() == NOTHING
+
+
+@pytest.mark.parametrize("ended", ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
+def test_however_a_sweep_ends_without_success_an_alarm_tells_of_it(workflow: Workflow, ended: str) -> None:
+    assert (ended, f"{workflow.machine}-sweep") in workflow.alarms()
 
 
 def test_what_no_execution_knows_of_is_found_by_the_sweeper_which_calls_for_a_person(workflow: Workflow) -> None:
@@ -273,7 +362,7 @@ def test_what_no_execution_knows_of_is_found_by_the_sweeper_which_calls_for_a_pe
     stray.mkdir(parents=True)
     (stray / "file").write_bytes(b"left")
     assert workflow.sweep()["status"] == "SUCCEEDED"  # it is too young to be lost
-    ended = swept_when_old(workflow)
+    ended = workflow.sweep_when_old()
     assert (ended["status"], ended["error"]) == ("FAILED", "LeftoversFound")
     assert workflow.receipt(key, version)["failure"]["error"] == "WorkflowDied"
     assert workflow.residue() == NOTHING
@@ -283,7 +372,7 @@ def test_what_no_execution_knows_of_is_found_by_the_sweeper_which_calls_for_a_pe
 @pytest.mark.parametrize(
     ("function", "action", "step", "left"),
     [
-        ("check", "s3:GetObjectVersion", "Validate", False),
+        ("stage", "s3:GetObjectVersion", "Validate", False),
         ("stage", "s3:DeleteObjectVersion", "CleanUp", True),
         ("stage", "s3:PutObject", "Receipt", False),
     ],
@@ -302,7 +391,7 @@ def test_a_step_that_is_refused_by_aws_ends_as_a_failure_with_the_cause(
     assert workflow.failures_of(execution)[step] >= 1
     assert bool(workflow.residue()["objects"]) is left
     found = workflow.residue() != NOTHING
-    assert swept_when_old(workflow).get("error") == ("LeftoversFound" if found else None)  # and an alarm tells of it
+    assert workflow.sweep_when_old().get("error") == ("LeftoversFound" if found else None)  # and an alarm tells of it
     assert workflow.residue() == NOTHING
 
 
@@ -316,38 +405,14 @@ def test_a_table_of_turns_that_is_gone_ends_the_workflow(workflow: Workflow) -> 
 
 @pytest.mark.slow
 def test_an_event_that_starts_nothing_goes_to_the_dead_letters(workflow: Workflow) -> None:
-    queue = workflow.client("sqs")
-    url = queue.get_queue_url(QueueName=f"{workflow.name}-dead-letters")["QueueUrl"]
     with workflow.denied("start", "states:StartExecution"):
         key, version = workflow.upload(unique("lost"))
-        messages = eventually(lambda: queue.receive_message(QueueUrl=url).get("Messages"), "a dead letter")
+        messages = eventually(workflow.dead_letters, "a dead letter")
     assert version in json.dumps(messages)
-    queue.purge_queue(QueueUrl=url)
-    assert swept_when_old(workflow)["error"] == "LeftoversFound"
+    workflow.forget_dead_letters()
+    assert workflow.sweep_when_old()["error"] == "LeftoversFound"
     assert workflow.receipt(key, version)["failure"]["error"] == "WorkflowDied"
     assert workflow.residue() == NOTHING
-
-
-def swept_when_old(workflow: Workflow) -> dict[str, Any]:
-    """The hourly sweep, when all that is left is older than any execution can be."""
-    with workflow.everything_old():
-        time.sleep(1.1)  # ages are whole seconds
-        return workflow.sweep()
-
-
-def _script(workflow: Workflow) -> int:
-    """The process of the script of the running task, which is the child of the container's."""
-
-    def look() -> int | None:
-        for path in (workflow.sandbox.folder / "processes").glob("*.json"):
-            written = json.loads(path.read_text())
-            if workflow.name in written["what"]:
-                pid = written["identity"]["pid"]
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                return int(children[0]) if children else None
-        return None
-
-    return eventually(look, "the script's process")
 
 
 def _parent(pid: int) -> int:

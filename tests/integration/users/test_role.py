@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,10 +41,14 @@ def test_what_cannot_work_is_refused_before_anything_is_made(ground: Ground, wro
 
 def test_who_leaves_keeps_the_receipts_and_nothing_else_even_of_what_is_on_its_way(ground: Ground) -> None:
     leaving = ground.workflow("leaving-add-users")
-    with leaving.turn_taken(ends=time.time() + 600):
-        leaving.upload(lines(user("late")))
-        done = ground.play(add_users_stepfn_task="leaving-add-users", add_users_stepfn_state="absent")
-        assert done.returncode == 0, done.stdout
+    working = leaving.upload(lines(user("slow", role="slow")))
+    script = leaving.script()
+    waiting = leaving.upload(lines(user("late")))
+    executions = [leaving.execution_of(*upload) for upload in (working, waiting)]
+    done = ground.play(add_users_stepfn_task="leaving-add-users", add_users_stepfn_state="absent")
+    assert done.returncode == 0, done.stdout
+    assert not Path(f"/proc/{script}").exists()
+    assert {leaving.ended(execution)["status"] for execution in executions} == {"ABORTED"}
     buckets = [bucket["Name"] for bucket in leaving.root_s3.list_buckets()["Buckets"]]
     assert [name for name in buckets if "leaving" in name] == [leaving.receipts]
     machines = leaving.states.list_state_machines()["stateMachines"]

@@ -1,90 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ruff: noqa: ANN401  boto3's clients have no static types
 """No password and no token is in anything that the account can show, nor in what the sandbox keeps."""
 
 from __future__ import annotations
 
-import json
-import threading
+import base64
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.integration.users.conftest import PASSWORD, TOKEN, Workflow, lines, user
+from tests.integration.users.conftest import PASSWORD, TOKEN, Workflow, eventually, lines, user
+from tests.integration.users.search import ITS_PLACE, having, kept, process_lists, shown
 
-SECRETS = (PASSWORD.encode(), TOKEN.encode())
-# The stored secret itself is in its place there, as text that the emulator keeps.
-_OF_SECRETS_MANAGER = "secretsmanager"
-
-
-def shown(workflow: Workflow) -> Iterator[tuple[str, str]]:
-    """Everything that the account shows, and where."""
-    client = workflow.client
-    states = workflow.states
-    for machine in states.list_state_machines()["stateMachines"]:
-        arn = machine["stateMachineArn"]
-        yield arn, str(states.describe_state_machine(stateMachineArn=arn))
-        for execution in states.list_executions(stateMachineArn=arn)["executions"]:
-            name = execution["executionArn"]
-            yield name, str(states.describe_execution(executionArn=name))
-            for page in states.get_paginator("get_execution_history").paginate(executionArn=name):
-                yield f"{name} history", str(page["events"])
-    logs = client("logs")
-    for group in logs.describe_log_groups()["logGroups"]:
-        for stream in logs.describe_log_streams(logGroupName=group["logGroupName"])["logStreams"]:
-            where = {"logGroupName": group["logGroupName"], "logStreamName": stream["logStreamName"]}
-            yield str(where), str(logs.get_log_events(**where, startFromHead=True)["events"])
-    ecs = client("ecs")
-    for arn in ecs.list_task_definitions()["taskDefinitionArns"]:
-        yield arn, str(ecs.describe_task_definition(taskDefinition=arn))
-    for status in ("RUNNING", "STOPPED"):
-        for arn in ecs.list_tasks(cluster=workflow.name, desiredStatus=status)["taskArns"]:
-            yield arn, str(ecs.describe_tasks(cluster=workflow.name, tasks=[arn], include=["TAGS"]))
-    yield from _configured(client, workflow)
-
-
-def _configured(client: Any, workflow: Workflow) -> Iterator[tuple[str, str]]:
-    for function in client("lambda").list_functions()["Functions"]:
-        yield function["FunctionName"], str(function)
-    stacks = client("cloudformation")
-    yield "template", json.dumps(stacks.get_template(StackName=workflow.name)["TemplateBody"])
-    yield "events of the stack", str(stacks.describe_stack_events(StackName=workflow.name))
-    yield "turns", str(client("dynamodb").scan(TableName=workflow.name))
-    for bucket in (workflow.uploads, workflow.receipts):
-        for entry in workflow.root_s3.list_object_versions(Bucket=bucket).get("Versions", []):
-            content = workflow.root_s3.get_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
-            yield f"{bucket}/{entry['Key']}", entry["Key"] + content["Body"].read().decode("latin-1")
-
-
-def kept(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file of the sandbox's state folder."""
-    for path in folder.rglob("*"):
-        if path.is_file() and _OF_SECRETS_MANAGER not in path.name:
-            yield str(path), path.read_bytes()
-
-
-@contextmanager
-def process_lists() -> Iterator[set[bytes]]:
-    """Every command line of every process of this machine, for as long as this lasts."""
-    seen: set[bytes] = set()
-    ending = threading.Event()
-
-    def watch() -> None:
-        while not ending.is_set():
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                with suppress(OSError):  # it has ended
-                    seen.add(path.read_bytes())
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield seen
-    finally:
-        ending.set()
-        watching.join()
+MARK = uuid.uuid4().hex
 
 
 @pytest.mark.parametrize("kind", ["workflow", "once"])
@@ -96,28 +24,50 @@ def test_no_list_of_processes_has_a_password_or_the_token_while_users_are_added(
         receipt = chosen.process(lines(*(user(f"listed-{kind}-{number}") for number in range(5))))
     assert receipt["counts"]["created"] == 5
     assert any(b"TASK_FILES" in line for line in seen)  # the container's own process was among them
-    assert [line for line in seen if any(secret in line for secret in SECRETS)] == []
+    assert having((("a list of processes", line) for line in seen), PASSWORD, TOKEN) == []
 
 
 @pytest.fixture(scope="module")
-def worked(workflow: Workflow) -> Workflow:
-    """A workflow that has added, refused and failed; earlier tests of the session have too."""
+def worked(workflow: Workflow) -> Iterator[Workflow]:
+    """A workflow that has added, refused, failed and not even begun; earlier tests of the session have too."""
     for content in (
         lines(user("seen"), user("seen-too", role="unheard-of")),
         lines(user("broken")) + f'{{"password": "{PASSWORD}"'.encode(),
     ):
-        workflow.process(content)
-    return workflow
+        workflow.process(content, key=f"uploads/alice/{MARK}.jsonl")
+    with workflow.denied("start", "states:StartExecution"):
+        workflow.upload(lines(user("lost")), key=f"uploads/alice/{MARK}-lost.jsonl")
+        eventually(workflow.dead_letters, "a dead letter")
+    workflow.sweep_when_old()
+    yield workflow
+    workflow.forget_dead_letters()
 
 
 def test_nothing_that_the_account_shows_has_a_password_or_the_token(worked: Workflow) -> None:
-    places = 0
-    for where, text in shown(worked):
-        places += 1
-        assert not any(secret in text.encode() for secret in SECRETS), where
-    assert places > 30
+    places = list(shown(worked.client))
+    # What was uploaded is told of in each of these, so each was really looked into.
+    marked = {where.partition(":")[0] for where in having(iter(places), MARK)}
+    assert marked >= {"workflows", "objects", "queues"}
+    assert len(places) > 100
+    assert having(iter(places), PASSWORD, TOKEN) == []
 
 
+def test_a_secret_is_found_as_it_is_and_in_base64() -> None:
+    texts = [before + PASSWORD.encode() + after for before in (b"", b"a", b"ab") for after in (b"", b"c", b"cd")]
+    places = [(str(number), base64.b64encode(text)) for number, text in enumerate(texts)]
+    assert len(having(iter(places), PASSWORD)) == len(texts)
+    assert having(iter([("elsewhere", base64.b64encode(b"another text"))]), PASSWORD) == []
+
+
+# The last of all, as sessions end with the sandbox.
 def test_nothing_that_the_sandbox_keeps_has_a_password_or_the_token(worked: Workflow) -> None:
-    found = [where for where, content in kept(worked.sandbox.folder) if any(secret in content for secret in SECRETS)]
-    assert found == []
+    executions = [
+        entry["name"] for entry in worked.states.list_executions(stateMachineArn=worked.machine)["executions"]
+    ]
+    worked.sandbox.run("stop")  # which writes what it has in memory
+    try:
+        places = list(kept(worked.sandbox.folder, except_in=ITS_PLACE))
+    finally:
+        worked.sandbox.start()
+    assert any("stepfunctions" in where for where in having(iter(places), *executions))
+    assert having(iter(places), PASSWORD, TOKEN) == []

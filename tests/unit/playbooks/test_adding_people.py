@@ -94,6 +94,28 @@ def test_a_rehearsal_foresees_a_pool(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("declared", "endpoints"),
+    [
+        ({"platform_add_users_image": "frontend"}, ["ecr.api", "ecr.dkr", "logs", "cognito-idp"]),
+        ({"platform_add_users_image": "api"}, ["ecr.api", "ecr.dkr", "logs"]),
+        (
+            {"platform_add_users_image": "api", "add_users_stepfn_secrets": {"API_TOKEN": "arn:of:one"}},
+            ["ecr.api", "ecr.dkr", "logs", "secretsmanager"],
+        ),
+    ],
+)
+def test_the_network_leads_to_what_the_task_calls(
+    tmp_path: Path, declared: dict[str, object], endpoints: list[str]
+) -> None:
+    task = {"ansible.builtin.debug": {"msg": "{{ __platform_workflow_endpoints | to_json }}"}}
+    (tmp_path / "playbook.yml").write_text(
+        yaml.safe_dump([{"hosts": "camden", "gather_facts": False, "tasks": [task]}])
+    )
+    (tmp_path / "group_vars").symlink_to(PLAYBOOKS / "group_vars")
+    assert json.loads(told(run(tmp_path / "playbook.yml", tmp_path, "-e", json.dumps(declared)))) == endpoints
+
+
+@pytest.mark.parametrize(
     ("role", "said"),
     [("kings", "was not handed over: line 1"), ("viewers", "Cannot hand a file over")],  # to an AWS that is not there
 )

@@ -27,10 +27,12 @@ UPLOAD = Upload("uploads", "uploads/alice/users.jsonl", "v1", 10)
 KNOWN: dict[str, Any] = {
     "execution": "arn:one",
     "began": "2026-11-26T15:00:00Z",
-    "checked": {"valid": True, "lines": 3, "problems": [], "problem_count": 0},
     "failure": {"step": "", "error": "", "cause": ""},
     "cleaned": True,
 }
+
+
+THREE_LINES = {"lines": 3, "problems": []}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +42,7 @@ def image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_receipt_has_each_line_once_with_what_became_of_it() -> None:
     results = [{"line": 3, "result": "failed", "reason": "no"}, {"line": 1, "result": "created"}]
-    receipt = receipts.compose(KNOWN, UPLOAD, results)
+    receipt = receipts.compose(KNOWN, UPLOAD, THREE_LINES, results)
     assert receipt["lines"] == [
         {"line": 1, "result": "created"},
         {"line": 2, "result": "unknown"},
@@ -51,14 +53,26 @@ def test_a_receipt_has_each_line_once_with_what_became_of_it() -> None:
 
 
 def test_residue_makes_a_receipt_one_of_a_failure() -> None:
-    receipt = receipts.compose({**KNOWN, "cleaned": False}, UPLOAD, [])
+    receipt = receipts.compose({**KNOWN, "cleaned": False}, UPLOAD, THREE_LINES, [])
     assert (receipt["status"], receipt["failure"]["error"]) == ("failed", "ResidueLeft")
 
 
 def test_lines_that_were_refused_are_in_the_receipt_with_their_reasons() -> None:
-    checked = {"lines": 2, "problems": [{"line": 2, "reason": "is not JSON"}], "problem_count": 1}
-    receipt = receipts.compose({**KNOWN, "checked": checked}, UPLOAD, [])
-    assert receipt["lines"][1] == {"line": 2, "result": "refused", "reason": "is not JSON"}
+    told = [(2, "lacks the field name"), (2, "lacks the field role"), (3, "is not JSON")]
+    findings = {"lines": 3, "problems": [{"line": line, "reason": reason} for line, reason in told]}
+    receipt = receipts.compose(KNOWN, UPLOAD, findings, [])
+    assert receipt["lines"][1:] == [
+        {"line": 2, "result": "refused", "reason": "lacks the field name; lacks the field role"},
+        {"line": 3, "result": "refused", "reason": "is not JSON"},
+    ]
+    assert receipt["refused"]["count"] == 3
+
+
+def test_what_a_check_left_half_written_is_no_finding(tmp_path: Path) -> None:
+    written = tmp_path / "checked.json"
+    written.write_text('{"lines": 3, "pro')
+    assert receipts.read_findings(written) == receipts.NO_FINDINGS
+    assert receipts.read_findings(tmp_path / "none") == receipts.NO_FINDINGS
 
 
 @pytest.mark.parametrize(

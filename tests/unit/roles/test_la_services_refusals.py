@@ -109,3 +109,24 @@ def test_what_has_to_be_alone_is_refused_twice(tmp_path: Path) -> None:
     two, one = said(plays, tmp_path)
     assert "localhost declares several tasks of scheduler, of which there may be one at a time" in two
     assert one == ""
+
+
+def test_an_image_of_which_nobody_knows_the_digest_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    refusal = task("present", "Refuse images of which nobody knows the digest")
+    declared = {"portal": {"image": "portal", "init": {"image": "migrations", "command": []}}}
+    plays = [
+        play_of(
+            refusal,
+            {
+                "la_services_services": declared,
+                "la_services_code_locations": {},
+                "la_services_name_prefix": "localgov",
+                "la_services_image_digests": dict.fromkeys(known, "sha256:0"),
+            },
+        )
+        for known in (["portal", "migrations"], ["portal"])
+    ]
+    known, unknown = said(plays, tmp_path)
+    assert known == ""
+    assert "localhost declares services of migrations, and la_services_image_digests has only portal." in unknown
+    assert "name it there and in org_ecr_images" in unknown

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+from localgov_pipeline.lib import outputs
 from localgov_pipeline.lib.checks import check
-from localgov_pipeline.lib.cleaning import clean, sink
-from localgov_pipeline.lib.declarations import Dataset, Table, declared
+from localgov_pipeline.lib.cleaning import clean, counted, sink
+from localgov_pipeline.lib.declarations import declared
 from localgov_pipeline.lib.pseudonyms import Keys
-from localgov_pipeline.lib.reading import read
-from localgov_pipeline.lib.rules import DATE_FORMAT
+from localgov_pipeline.lib.reading import ParsedTable, read
 from localgov_pipeline.lib.sharing import notes, shared_table
 
 from benchmark.invented import YEAR
@@ -55,36 +55,44 @@ def cleaning(folder: Path, watch: Stopwatch) -> None:
     """From the file to the cleaned file and the list of its errors."""
     dataset = declared("ssda903", YEAR)
     for name in TABLES:
-        out = _made(folder / "cleaned" / name)
+        out = _made(folder / "cleaning" / name)
         with watch.step("clean"):
-            outcome = clean(_read(folder / f"{name}.csv", dataset, _made(out / "read")), dataset.tables[name])
-            rows = outcome.rows.drop("row").sink_csv(out / "rows.csv", date_format=DATE_FORMAT, lazy=True)
-            pl.collect_all([rows, outcome.errors.sink_csv(out / "errors.csv", lazy=True)], engine="streaming")
+            (parsed,) = read(folder / f"{name}.csv", dataset, out)
+            rows = _clean(parsed, out)
+            outputs.write_result(rows, parsed.table, out / "rows.csv")
 
 
 def pipeline(folder: Path, watch: Stopwatch) -> None:
-    """What the stages do, each from what the one before has put down."""
+    """What the stages do from the upload to what is shared of it, but for the buckets: each of one table goes from one
+    to the next in files, as in a run."""
     dataset = declared("ssda903", YEAR)
     outs = {name: _made(folder / "pipeline" / name) for name in TABLES}
     for name, out in outs.items():
         table = dataset.tables[name]
+        with watch.step("uploaded"):
+            outputs.digest(folder / f"{name}.csv")
         with watch.step("parsed"):
-            _read(folder / f"{name}.csv", dataset, _made(out / "read")).sink_parquet(out / "parsed.parquet")
+            (parsed,) = read(folder / f"{name}.csv", dataset, out)
         with watch.step("cleaned"):
-            sink(clean(pl.scan_parquet(out / "parsed.parquet"), table), out / "cleaned.parquet", out / "errors.parquet")
-        rows, errors = pl.scan_parquet(out / "cleaned.parquet"), pl.scan_parquet(out / "errors.parquet")
-        with watch.step("result"):
-            rows.drop("row").sink_csv(out / "rows.csv", date_format=DATE_FORMAT)
-            errors.sink_csv(out / "errors.csv")
-        with watch.step("pseudonymised"):
-            shared_table(rows, table, PROFILE, KEYS).sink_parquet(out / "shared.parquet")
-            notes(rows, table, PROFILE)
-        with watch.step("shared"):
-            pl.scan_parquet(out / "shared.parquet").sink_csv(out / "shared.csv")
-    tables = {name: pl.scan_parquet(out / "cleaned.parquet") for name, out in outs.items()}
-    errors_of = {name: pl.scan_parquet(out / "errors.parquet") for name, out in outs.items()}
+            _clean(parsed, out)
+            counted(parsed.rows, table, out / "rows.parquet", out / "errors.parquet")
+    tables = {name: pl.scan_parquet(out / "rows.parquet") for name, out in outs.items()}
+    errors = {name: pl.scan_parquet(out / "errors.parquet") for name, out in outs.items()}
     with watch.step("checked"):
-        check(tables, dataset, dict.fromkeys(TABLES, 1000), {}, errors=errors_of)
+        check(tables, dataset, dict.fromkeys(TABLES, 1000), {}, errors=errors)
+    for name, out in outs.items():
+        table = dataset.tables[name]
+        with watch.step("result"):
+            outputs.write_result(tables[name], table, out / "rows.csv")
+            outputs.labelled(errors[name], name).sink_csv(out / "errors.csv")
+        with watch.step("pseudonymised"):
+            paths = outputs.write_shared(shared_table(tables[name], table, PROFILE, KEYS), table, out)
+            notes(tables[name], table, PROFILE)
+        with watch.step("shared"):
+            for path in paths.values():
+                outputs.digest(path)
+    with watch.step("report"):
+        outputs.errors_of(pl.concat([outputs.labelled(errors[name], name) for name in TABLES]))
 
 
 def pandas(folder: Path, watch: Stopwatch) -> None:
@@ -107,10 +115,9 @@ def cin(folder: Path, watch: Stopwatch) -> None:
     dataset = declared("cin", YEAR)
     out = _made(folder / "cin")
     with watch.step("CIN"):
-        for table, rows in _tables(folder / "cin.xml", dataset, out):
-            sink(clean(rows, table), out / f"{table.name}.parquet", out / f"{table.name}_errors.parquet")
-            kept = pl.scan_parquet(out / f"{table.name}.parquet")
-            shared_table(kept, table, PROFILE, KEYS).sink_parquet(out / f"{table.name}_shared.parquet")
+        for parsed in read(folder / "cin.xml", dataset, out):
+            rows = _clean(parsed, _made(out / parsed.table.name))
+            outputs.write_shared(shared_table(rows, parsed.table, PROFILE, KEYS), parsed.table, out)
 
 
 def _made(folder: Path) -> Path:
@@ -118,13 +125,9 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _tables(path: Path, dataset: Dataset, folder: Path) -> list[tuple[Table, pl.LazyFrame]]:
-    return [(parsed.table, parsed.rows) for parsed in read(path, dataset, folder)]
-
-
-def _read(path: Path, dataset: Dataset, folder: Path) -> pl.LazyFrame:
-    ((_, rows),) = _tables(path, dataset, folder)
-    return rows
+def _clean(parsed: ParsedTable, out: Path) -> pl.LazyFrame:
+    sink(clean(parsed.rows, parsed.table), out / "rows.parquet", out / "errors.parquet")
+    return pl.scan_parquet(out / "rows.parquet")
 
 
 WAYS: dict[str, Callable[[Path, Stopwatch], None]] = {

@@ -125,7 +125,16 @@ def test_what_nobody_understands_ends_in_the_dead_letters_and_holds_up_nothing(a
     assert announced.held(announced.url) == 0
 
 
-def test_what_is_no_upload_is_forgotten(announced: Announced) -> None:
+def test_an_announced_withdrawal_is_asked_for_at_once(announced: Announced) -> None:
+    announced.say(event(announced.bucket, "withdrawals/ssda903/2026/one.json", "version"))
+    (request,) = announced.tick()
+    assert request.job_name == "withdraw"
+    assert request.run_config["resources"]["submission"]["config"]["submission"] == "one"
+    announced.tick()
+    assert (announced.held(announced.url), announced.held(announced.failed)) == (0, 0)
+
+
+def test_what_is_neither_an_upload_nor_a_withdrawal_is_forgotten(announced: Announced) -> None:
     announced.say(event(announced.bucket, "uploads/.access-probe/run", "version"))
     assert announced.tick() == []
     announced.tick()

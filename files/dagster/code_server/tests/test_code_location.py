@@ -18,6 +18,7 @@ from dagster._core.instance import InstanceRef
 from localgov_pipeline.__main__ import PORT, command
 from localgov_pipeline.definitions import definitions
 from localgov_pipeline.defs import local_authority
+from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
 
 SOURCE = Path(__file__).parent.parent / "src"
 
@@ -69,6 +70,17 @@ def test_thresholds_of_what_there_is_not_are_refused_before_any_file_is_processe
     monkeypatch.setenv("CHECK_THRESHOLDS", configured)
     with pytest.raises(ValueError, match=f"CHECK_THRESHOLDS .*{said}"):
         local_authority.definitions()
+
+
+def test_a_rule_of_the_workspace_that_undercuts_a_declaration_is_refused_and_a_longer_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    longest = max(declared(name, declared_years(name)[-1]).retention.workspace for name in declared_datasets())
+    monkeypatch.setenv("WORKSPACE_DAYS", str(longest - 1))
+    with pytest.raises(ValueError, match=rf"{longest - 1}: .* ssda903 .*la_services_workspace_days to {longest} or"):
+        local_authority.definitions()
+    monkeypatch.setenv("WORKSPACE_DAYS", str(longest))
+    assert local_authority.definitions()
 
 
 @pytest.mark.parametrize("pipeline", ["local_authority", "organisation"])

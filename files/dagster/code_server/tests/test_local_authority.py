@@ -10,7 +10,9 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -18,16 +20,17 @@ import polars as pl
 import pytest
 from buckets import SAMPLES, client
 from localgov_pipeline.defs import local_authority
-from localgov_pipeline.defs.local_authority import retention, standing
+from localgov_pipeline.defs.local_authority import retention, stage8_report, standing
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled_reports
 from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
+from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
-from localgov_pipeline.defs.local_authority.withdrawal import withdrawals
-from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.defs.local_authority.withdrawal import run_request, withdrawals
+from localgov_pipeline.defs.storage import Storage, aws_client
 from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
-from localgov_pipeline.lib.submissions import DatasetYear
+from localgov_pipeline.lib.submissions import DatasetYear, Submission
 from workbooks import EPISODE, header_sheet, made
 
 FIRST = "20260401t101500-00000000000000aa"
@@ -111,6 +114,27 @@ class Authority:
         found: dict[str, Any] = json.loads(self.read("shared", f"{group}manifest.json"))
         return found
 
+    def shared_files(self) -> set[str]:
+        """Their keys, without what of them is their content's."""
+        return {re.sub(r"\.[0-9a-f]{16}\.", ".", key) for key in self.keys("shared")}
+
+    def named_files(self) -> dict[str, str]:
+        """The files that the manifest names, by key, each with the SHA-256 that the manifest and its content have."""
+        found = {}
+        for table in self.manifest()["tables"].values():
+            for entry in (table["parquet"], table["csv"]):
+                content = client().get_object(Bucket=self.buckets["shared"], Key=entry["key"])["Body"].read()
+                assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+                found[entry["key"]] = entry["sha256"]
+        return found
+
+    def result(self, table: str) -> str:
+        return self.read("data-store", f"results/ssda903/2026/{FIRST}/{table}.csv")
+
+    def index(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.read("data-store", "results/ssda903/2026/index.json"))
+        return found
+
     def current(self, group: str = GROUP) -> dict[str, str]:
         """Table to the submission that is shared of it."""
         return {table: entry["submission"] for table, entry in self.manifest(group)["tables"].items()}
@@ -189,7 +213,7 @@ def test_the_manifest_says_what_is_shared_and_its_digests_are_those_of_the_files
     assert entry["submission"] == FIRST
     assert entry["uploaded_at"] == authority.report()["uploaded_at"]
     keys = {f"{GROUP}header/{FIRST}.{form}" for form in ("parquet", "csv")}
-    assert authority.keys("shared") == {*keys, f"{GROUP}manifest.json"}
+    assert authority.shared_files() == {*keys, f"{GROUP}manifest.json"}
     for form in ("parquet", "csv"):
         content = client().get_object(Bucket=authority.buckets["shared"], Key=entry[form]["key"])["Body"].read()
         assert hashlib.sha256(content).hexdigest() == entry[form]["sha256"]
@@ -204,7 +228,7 @@ def test_the_shared_part_holds_no_identifier(authority: Authority, table: str) -
 
     authority.process_everything()
 
-    shared = authority.read("shared", f"{GROUP}{table}/{FIRST}.csv")
+    shared = authority.read("shared", authority.manifest()["tables"][table]["csv"]["key"])
     assert len(shared.splitlines()) == len((SAMPLES / f"{table}.csv").read_text().splitlines())
     for identifier in IDENTIFIERS:
         assert identifier not in shared
@@ -261,16 +285,20 @@ def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_is_
 
 def test_a_check_that_stops_a_submission_rejects_it_and_names_the_rows(authority: Authority) -> None:
     header, *rows = HEADER.decode().splitlines()
-    authority.upload("\n".join([header, *rows, rows[0], ""]).encode())
+    authority.upload("\n".join([header, *rows, *[rows[0]] * 30, ""]).encode())
 
     authority.process_everything()
 
     report = authority.report()
     assert report["state"] == "rejected"
-    assert report["errors"]["shown"][0]["rule"] == "one_header_per_child"
-    assert report["errors"]["shown"][0]["row"] == 5
+    assert (report["table"], report["rows"]["read"]) == ("header", 33)
+    (group,) = report["errors"]["by_rule"]
+    assert (group["rule"], group["count"]) == ("one_header_per_child", 30)
+    assert group["rows"][0] == 5
     (check,) = (check for check in report["checks"] if check["name"] == "one_header_per_child")
-    assert (check["severity"], check["passed"], check["findings"]) == ("error", False, 1)
+    assert (check["severity"], check["passed"], check["findings"]) == ("error", False, 30)
+    listed = csv.DictReader(io.StringIO(authority.read("data-store", f"results/ssda903/2026/{FIRST}/errors.csv")))
+    assert [int(row["row"]) for row in listed] == [*range(5, 35)]
     assert authority.keys("shared") == set()
 
 
@@ -294,6 +322,25 @@ def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authorit
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert evaluations["rows_add_up"].passed
     assert evaluations["only_declared_columns"].passed
+
+
+def test_dagster_shows_what_columns_hold_and_what_checks_found_without_a_cell(authority: Authority) -> None:
+    authority.upload("header_with_errors.csv")
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    (stage,) = outcome.asset_materializations_for_node("checked")
+    columns = {record.data["column"]: record.data for record in stage.metadata["what the columns hold"].records}
+    dates = [row["DOB"] for row in csv.DictReader(io.StringIO(authority.result("header")))]
+    assert (columns["DOB"]["holds"], columns["DOB"]["filled"]) == ("date", sum(map(bool, dates)))
+    checks = {record.data["check"]: record.data for record in stage.metadata["checks"].records}
+    assert checks["A child is in the header once."] == {
+        "check": "A child is in the header once.",
+        "result": "passed",
+        "findings": 0,
+    }
+    assert not [date for date in filter(None, dates) if date in repr(stage.metadata)]
 
 
 def test_an_authority_sets_its_own_thresholds(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,8 +505,8 @@ def test_a_corrected_submission_supersedes_the_one_before_by_switching_the_manif
         events.unregister("before-call.s3", seen)
 
     assert authority.current() == {"header": THIRD, "episodes": SECOND}
-    assert f"{GROUP}header/{FIRST}.csv" not in authority.keys("shared")
-    assert f"{GROUP}episodes/{SECOND}.csv" in authority.keys("shared")
+    assert f"{GROUP}header/{FIRST}.csv" not in authority.shared_files()
+    assert f"{GROUP}episodes/{SECOND}.csv" in authority.shared_files()
     order = [(name, path) for name, path in requests if GROUP in path and name != "GetObject"]
     switched = next(place for place, (_, path) in enumerate(order) if path.endswith("manifest.json"))
     assert all(name == "PutObject" for name, _ in order[:switched]), (
@@ -503,7 +550,7 @@ def test_runs_that_end_at_the_same_time_agree_on_the_latest(authority: Authority
 
     assert not pending
     assert authority.current() == {"header": SECOND}
-    assert {key for key in authority.keys("shared") if "/header/" in key} == {
+    assert {key for key in authority.shared_files() if "/header/" in key} == {
         f"{GROUP}header/{SECOND}.{form}" for form in ("parquet", "csv")
     }
 
@@ -517,7 +564,7 @@ def test_a_run_that_is_killed_before_its_manifests_is_made_up_for(
         # The workings of the shared bucket fail from here on, as if the task had died.
         patched.setattr(standing, "_switch", _die)
         assert not authority.run(request).success
-    assert authority.keys("shared") == {f"{GROUP}header/{FIRST}.{form}" for form in ("parquet", "csv")}
+    assert authority.shared_files() == {f"{GROUP}header/{FIRST}.{form}" for form in ("parquet", "csv")}
     assert authority.asked_by(unsettled_reports) == [], "a run may be on its way from one to the other"
 
     monkeypatch.setattr("localgov_pipeline.defs.local_authority.settling._OVERDUE_AFTER", -timedelta(seconds=5))
@@ -549,7 +596,7 @@ def test_a_run_that_saw_less_and_ended_last_is_made_up_for(
 
 
 def _die(*_: object) -> None:
-    raise MemoryError
+    raise dg.Failure("died", allow_retries=False)
 
 
 def test_a_withdrawn_submission_is_gone_from_every_bucket_and_it_is_on_record_who_asked(authority: Authority) -> None:
@@ -565,10 +612,22 @@ def test_a_withdrawn_submission_is_gone_from_every_bucket_and_it_is_on_record_wh
     assert (report["withdrawn"]["who"], report["withdrawn"]["when"]) == ("A. Officer", "2026-04-05T09:00:00Z")
     # Both files, and the marks that the switch of the manifest left in their place.
     assert report["withdrawn"]["versions_removed"]["shared"] == 4
+    assert authority.index()["current"] == {"episodes": SECOND}
     assert authority.versions("shared", FIRST) == authority.versions("workspace", FIRST) == []
     kept = {key.rpartition("/")[2] for key in authority.versions("data-store", FIRST)}
     assert kept == {"report.json", f"{FIRST}.json"}, "the report, and who asked"
     assert authority.tick() == []
+
+
+def test_a_withdrawal_that_two_sensors_ask_for_is_carried_out_once(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.withdraw()
+    before = authority.report()
+
+    authority.run(run_request(Submission("ssda903", 2026, FIRST), "by its announcement"))
+
+    assert authority.report() == before
 
 
 def test_a_withdrawn_submission_does_not_bring_an_older_one_back(authority: Authority) -> None:
@@ -755,6 +814,28 @@ def test_the_same_run_twice_leaves_the_same_objects(authority: Authority) -> Non
     assert {**authority.report(), "finished_at": None} == {**report, "finished_at": None}
 
 
+def test_what_the_manifest_names_stays_as_it_was_until_the_manifest_names_what_another_run_made_of_it(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    assert authority.run(request).success
+    monkeypatch.setenv("PSEUDONYM_KEY", "another key that is used by tests, and by nobody else")
+    before = authority.named_files()
+    with monkeypatch.context() as patched:
+        patched.setattr(stage8_report, "finish", _die)
+        assert not authority.run(request).success
+    assert authority.named_files() == before
+    settle(authority.storage(), DatasetYear("ssda903", 2026))
+    assert len(authority.keys("shared")) == 5, "what a run under way has put there stays"
+
+    assert authority.run(request).success
+
+    after = authority.named_files()
+    assert {*after} & {*before} == set()
+    assert authority.keys("shared") == {*after, f"{GROUP}manifest.json"}
+
+
 def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -772,6 +853,51 @@ def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
     assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
     assert authority.keys("shared") == set()
     assert authority.tick() == []
+
+
+def test_a_step_that_fails_for_a_passing_reason_waits_and_goes_on_in_the_same_run(authority: Authority) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+
+    with refused_once(authority.buckets["workspace"]):
+        outcome = authority.run(request)
+
+    assert outcome.success
+    assert tried_again(outcome) == ["parsed"]
+    assert authority.report()["state"] == "accepted"
+    assert authority.current() == {"header": FIRST}
+
+
+def test_what_fails_for_good_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
+
+    outcome = authority.run(request)
+
+    assert not outcome.success
+    assert tried_again(outcome) == []
+
+
+@contextmanager
+def refused_once(bucket: str) -> Iterator[None]:
+    """S3 refuses the first object that is put into the bucket, with an answer that its client does not repeat."""
+    answers = [{"Error": {"Code": "OperationAborted"}, "ResponseMetadata": {"HTTPStatusCode": 409}}]
+
+    def answer(params: dict[str, Any], **_: object) -> tuple[SimpleNamespace, dict[str, Any]] | None:
+        return (SimpleNamespace(status_code=409), answers.pop()) if answers and bucket in params["url"] else None
+
+    events = aws_client("s3").meta.events
+    events.register("before-call.s3.PutObject", answer)
+    try:
+        yield
+    finally:
+        events.unregister("before-call.s3.PutObject", answer)
+
+
+def tried_again(outcome: dg.ExecuteInProcessResult) -> list[str | None]:
+    """The steps that failed and were to be tried again in the same run."""
+    return [event.step_key for event in outcome.all_events if event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
 
 
 def test_what_is_accepted_stays_so_when_it_cannot_be_processed_once_more(
@@ -798,6 +924,30 @@ def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: py
 
     assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
     assert authority.keys("shared") == set()
+
+
+def test_the_stages_that_are_done_are_told_until_the_run_ends(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    done = f"results/ssda903/2026/{FIRST}/done/"
+    with monkeypatch.context() as without_key:
+        without_key.delenv("PSEUDONYM_KEY")
+        assert not authority.run(request).success
+    told = {key.removeprefix(done) for key in authority.keys("data-store") if key.startswith(done)}
+    assert told == {"uploaded", "parsed", "cleaned", "checked"}
+
+    assert authority.run(request).success
+
+    assert authority.versions("data-store", done) == []
+
+
+def test_of_a_refused_file_no_progress_is_told_any_more(authority: Authority) -> None:
+    authority.upload("header_ragged.csv")
+    authority.process_everything()
+    assert authority.report()["state"] == "rejected"
+    assert authority.versions("data-store", "/done/") == []
 
 
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
@@ -113,6 +114,17 @@ def test_a_manifest_names_files_counts_and_versions_and_reads_back() -> None:
         "key": f"{NAME.prefix}header/a.parquet",
         "sha256": "0" * 64,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "is_read"), [("a", True), (f"a.{'0' * 16}", True), (f"a.{'1' * 16}", False), ("b", False)]
+)
+def test_a_file_is_named_by_its_submission_and_since_lately_by_its_content(name: str, is_read: bool) -> None:
+    reports = [report("a", 1, "header")]
+    reports[0]["shared"][0]["tables"]["header"]["parquet"]["key"] = f"{NAME.prefix}header/{name}.parquet"
+    content = manifests(WHERE, {"regional"}, current_reports(reports))["regional"]
+    with nullcontext() if is_read else pytest.raises(ManifestError):
+        assert read_manifest(content, NAME)["header"]["key"] == f"{NAME.prefix}header/{name}.parquet"
 
 
 def test_a_profile_of_which_nothing_is_left_says_so() -> None:

@@ -21,13 +21,16 @@ class RolesError(Exception):
 
 
 class May(StrEnum):
+    """Each may what those before it may."""
+
     VIEW = "view"
     UPLOAD = "upload"
+    WITHDRAW = "withdraw"
 
 
 @dataclass(frozen=True)
 class Role:
-    """Who may upload may also look at results. Of some data returns only, or of all."""
+    """What a group may, of some data returns only, or of all."""
 
     may: May
     datasets: frozenset[str]
@@ -35,21 +38,22 @@ class Role:
 
 @dataclass(frozen=True)
 class Access:
-    """The data returns of which a person may see results, and of which they may upload files."""
+    """The data returns of which a person may see results, upload files, and withdraw submissions."""
 
-    view: frozenset[str]
-    upload: frozenset[str]
+    view: frozenset[str] = frozenset()
+    upload: frozenset[str] = frozenset()
+    withdraw: frozenset[str] = frozenset()
 
     @property
     def is_none(self) -> bool:
         return not self.view
 
 
-EVERYTHING = Access(frozenset(DATASETS), frozenset(DATASETS))
+EVERYTHING = Access(*[frozenset(DATASETS)] * len(May))
 
 
 def read_roles(document: Any) -> dict[str, Role]:  # noqa: ANN401 - JSON that somebody wrote
-    """`{"<group>": {"may": "upload" or "view", "datasets": [...]}}`; without `datasets` a group has all of them."""
+    """`{"<group>": {"may": "view", "upload" or "withdraw", "datasets": [...]}}`; without `datasets`, all of them."""
     if not isinstance(document, dict) or not document:
         raise RolesError("name at least one group, as a JSON object of groups to what they may do.")
     return {str(group): _role(str(group), entry) for group, entry in document.items()}
@@ -67,10 +71,11 @@ def _role(group: str, entry: Any) -> Role:  # noqa: ANN401
 def access_of(groups: Iterable[str], roles: dict[str, Role]) -> Access:
     """All that any of the groups may. Groups without a role give nothing."""
     held = [roles[group] for group in groups if group in roles]
-    return Access(
-        view=frozenset().union(*(role.datasets for role in held)),
-        upload=frozenset().union(*(role.datasets for role in held if role.may is May.UPLOAD)),
-    )
+
+    def of(*enough: May) -> frozenset[str]:
+        return frozenset().union(*(role.datasets for role in held if role.may in enough))
+
+    return Access(view=of(*May), upload=of(May.UPLOAD, May.WITHDRAW), withdraw=of(May.WITHDRAW))
 
 
 def groups_in(claims: dict[str, Any], provider: str | None) -> list[str]:

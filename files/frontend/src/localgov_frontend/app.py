@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs
@@ -17,32 +17,26 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from localgov_frontend.bodies import read_body, read_object, wants_json
-from localgov_frontend.datasets import DATASETS, year_label
+from localgov_frontend.datasets import DATASETS, Dataset, FileKind, year_label
 from localgov_frontend.handles import Handles
 from localgov_frontend.middleware import content_security_policy, is_cross_origin, surround
 from localgov_frontend.multipart import PART_BYTES, begin_upload
 from localgov_frontend.rates import Rates, address, person
-from localgov_frontend.results import Report, ReportUnreadableError, exists, read_report, recent_reports
+from localgov_frontend.results import ReportUnreadableError, recent_reports
+from localgov_frontend.service import Service, address_of, page, service_of
 from localgov_frontend.settings import Settings
 from localgov_frontend.sign_in import FORM_FIELD, SIGN_IN_PATH, SIGN_OUT_PATH, SignIn, visit
 from localgov_frontend.sign_in_settings import SIGNED_OUT_PATH
-from localgov_frontend.submissions import (
-    UPLOAD_LIFETIME,
-    Submission,
-    find_submission,
-    new_submission,
-    presign_errors,
-    presign_upload,
-)
+from localgov_frontend.submission_pages import submission_routes
+from localgov_frontend.submissions import UPLOAD_LIFETIME, Submission, new_submission, presign_upload
 from localgov_frontend.uploads import upload_routes
 
 if TYPE_CHECKING:
@@ -58,21 +52,8 @@ _ACTIONS = {
     "GetObject": "read results from",
     "ListObjectsV2": "list results in",
     "ListParts": "go on with an upload to",
+    "PutObject": "ask for a withdrawal in",
 }
-# What browsers call a CSV file. Windows with Excel names it after Excel; some name nothing.
-_CSV_TYPES = frozenset({"", "application/csv", "application/vnd.ms-excel", "text/csv", "text/plain"})
-
-
-@dataclass(frozen=True)
-class Service:
-    settings: Settings
-    # The clients' addresses differ where browsers reach S3 by another way than this process does.
-    s3: S3Client
-    browser_s3: S3Client
-    templates: Environment
-    stylesheet: str
-    handles: Handles
-    rates: Rates
 
 
 def create_app(settings: Settings) -> ASGIApp:
@@ -82,9 +63,7 @@ def create_app(settings: Settings) -> ASGIApp:
             Route("/health", health),
             Route(SIGNED_OUT_PATH, signed_out),
             Route("/submissions", create_submission, methods=["POST"]),
-            Route("/submissions/{dataset}/{year}/{identifier}", follow_page, name="follow"),
-            Route("/submissions/{dataset}/{year}/{identifier}/status", follow_status, name="status"),
-            Route("/submissions/{dataset}/{year}/{identifier}/errors.csv", download_errors, name="errors"),
+            *submission_routes(),
             *upload_routes(),
             Route("/govuk/govuk-frontend.min.css", govuk_stylesheet),
             Route("/govuk/govuk-frontend.min.js", govuk_script),
@@ -147,6 +126,8 @@ def _templates(settings: Settings) -> Environment:
         year_label=year_label,
     )
     environment.filters["time"] = readable_time
+    environment.filters["number"] = "{:,}".format
+    environment.filters["ranges"] = ranges
     return environment
 
 
@@ -165,14 +146,15 @@ def readable_time(moment: datetime) -> str:
     return f"{local.day} {local:%B %Y} at {hour}:{local:%M}{'am' if local.hour < 12 else 'pm'}"
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-def _page(request: Request, template: str, status: int = 200, **context: object) -> HTMLResponse:
-    html = _service(request).templates.get_template(template).render(visit=visit(request), **context)
-    return HTMLResponse(html, status)
+def ranges(numbers: Iterable[int]) -> str:
+    """`2, 5 to 9, 12`: what follows each other as one. The numbers ascend; some may come twice, as in XML."""
+    runs: list[list[int]] = []
+    for number in dict.fromkeys(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def start_page(request: Request) -> Response:
@@ -181,7 +163,7 @@ def start_page(request: Request) -> Response:
 
 
 def _start_page(request: Request, chosen: dict[str, str], errors: dict[str, str]) -> Response:
-    service = _service(request)
+    service = service_of(request)
     try:
         found = recent_reports(service.s3, service.settings.bucket, datetime.now(UTC))
         recent = [entry for entry in found if entry[0].dataset in visit(request).access.view]
@@ -189,15 +171,17 @@ def _start_page(request: Request, chosen: dict[str, str], errors: dict[str, str]
         # One may still upload: the page says that the list is missing, the log says why.
         _log.warning("The recent submissions in s3://%s could not be listed: %s", service.settings.bucket, error)
         recent = None
-    return _page(
+    offered = [dataset for dataset in DATASETS.values() if dataset.name in visit(request).access.upload]
+    return page(
         request,
         "start.html",
         status=400 if errors else 200,
-        datasets=[dataset for dataset in DATASETS.values() if dataset.name in visit(request).access.upload],
-        years=sorted({year for dataset in DATASETS.values() for year in dataset.years}, reverse=True),
+        datasets=offered,
+        years=sorted({year for dataset in offered for year in dataset.years}, reverse=True),
         chosen=chosen,
         errors=errors,
         recent=recent,
+        titles={dataset.name: dataset.title for dataset in DATASETS.values()},
     )
 
 
@@ -219,7 +203,7 @@ async def create_submission(request: Request) -> Response:
 
 
 def _count_upload(request: Request) -> None:
-    service = _service(request)
+    service = service_of(request)
     seconds = service.rates.begin(person(request), address(request, behind_balancer=service.settings.behind_balancer))
     if seconds is not None:
         wait = "a minute" if seconds <= 60 else f"{-(-seconds // 60)} minutes"
@@ -229,17 +213,18 @@ def _count_upload(request: Request) -> None:
 
 
 def _answer_submission(request: Request, chosen: dict[str, str]) -> Response:
-    service = _service(request)
+    service = service_of(request)
     settings = service.settings
     dataset, year = chosen["dataset"], int(chosen["year"])
     submission = new_submission(dataset, year, datetime.now(UTC))
     if wants_json(request):
-        follow = _address(request, "follow", submission).path
+        follow = address_of(request, "follow", submission).path
         body = {"submission": submission.identifier, "follow": follow, **_begin(request, submission, chosen)}
         return JSONResponse(body, 201, {"Location": follow})
-    redirect = str(_address(request, "follow", submission))
-    upload = presign_upload(service.browser_s3, settings.bucket, submission, settings.max_upload_bytes, redirect)
-    page = _page(
+    redirect = str(address_of(request, "follow", submission))
+    kind = DATASETS[dataset].kinds[0]
+    upload = presign_upload(service.browser_s3, settings.bucket, submission, kind, settings.max_upload_bytes, redirect)
+    answer = page(
         request,
         "upload.html",
         dataset=DATASETS[dataset],
@@ -248,24 +233,25 @@ def _answer_submission(request: Request, chosen: dict[str, str]) -> Response:
         max_upload_bytes=settings.max_upload_bytes,
         part_bytes=PART_BYTES,
     )
-    page.headers["Content-Security-Policy"] = content_security_policy(upload.origin, settings.sign_in_origin)
-    return page
+    answer.headers["Content-Security-Policy"] = content_security_policy(upload.origin, settings.sign_in_origin)
+    return answer
 
 
 def _begin(request: Request, submission: Submission, chosen: dict[str, str]) -> dict[str, object]:
     """What a script needs: a form for a file of one part, or of unknown size; a handle for a larger one."""
-    service = _service(request)
+    service = service_of(request)
     settings = service.settings
     size = int(chosen["size"] or 0)
+    kind = _kind(DATASETS[submission.dataset], chosen["kind"])
     if size <= PART_BYTES:
-        upload = presign_upload(service.browser_s3, settings.bucket, submission, settings.max_upload_bytes, None)
+        upload = presign_upload(service.browser_s3, settings.bucket, submission, kind, settings.max_upload_bytes, None)
         return {"url": upload.url, "fields": upload.fields}
-    begun = begin_upload(service.s3, settings.bucket, submission, size)
+    begun = begin_upload(service.s3, settings.bucket, submission, kind, size)
     return {"upload": service.handles.seal(begun, person(request)), "part_bytes": PART_BYTES}
 
 
 async def _read_choice(request: Request) -> dict[str, str]:
-    """What was chosen, as sent; whatever is not text counts as not chosen. Size and type come from scripts only."""
+    """What was chosen, as sent; whatever is not text counts as not chosen. Size and kind come from scripts only."""
     if not wants_json(request):
         try:
             sent = {name: last[-1] for name, last in parse_qs((await read_body(request)).decode()).items()}
@@ -273,87 +259,39 @@ async def _read_choice(request: Request) -> dict[str, str]:
             raise HTTPException(400, "The request could not be read.") from error
         return {name: sent.get(name, "") for name in ("dataset", "year")}
     declared = await read_object(request)
-    chosen = {name: str(declared.get(name, "")) for name in ("dataset", "year", "size", "type")}
-    _check_file(chosen["size"], chosen["type"], _service(request).settings.max_upload_bytes)
+    chosen = {name: str(declared.get(name, "")) for name in ("dataset", "year", "size", "kind")}
+    _check_size(chosen["size"], service_of(request).settings.max_upload_bytes)
     return chosen
 
 
-def _check_file(size: str, kind: str, max_bytes: int) -> None:
+def _check_size(size: str, max_bytes: int) -> None:
     if not re.fullmatch(r"[0-9]{0,15}", size, re.ASCII):
         raise HTTPException(400, "The size is a number of bytes.")
     if int(size or 0) > max_bytes:
         raise HTTPException(413, f"The file must be no larger than {max_bytes // 1024**2} MB.")
-    if kind.partition(";")[0].strip().lower() not in _CSV_TYPES:
-        raise HTTPException(415, "The file must be a CSV file.")
+
+
+def _kind(dataset: Dataset, ending: str) -> FileKind:
+    """By the ending of the file's name, of which a script tells nothing else."""
+    kind = dataset.kind(ending) if ending else dataset.kinds[0]
+    if kind is None:
+        raise HTTPException(415, f"The file must be {dataset.kinds_in_words}.")
+    return kind
 
 
 def find_choice_errors(chosen: dict[str, str], permitted: frozenset[str]) -> dict[str, str]:
     dataset = DATASETS.get(chosen["dataset"]) if chosen["dataset"] in permitted else None
     errors = {} if dataset else {"dataset": "Select the data return"}
-    years = dataset.years if dataset else range(0)
-    if chosen["year"] not in {str(year) for year in years} and (dataset or not chosen["year"]):
+    if not chosen["year"]:
         errors["year"] = "Select the year"
+    elif dataset and chosen["year"] not in {str(year) for year in dataset.years}:
+        first, last = dataset.years[0], dataset.years[-1]
+        errors["year"] = f"Select a year of this data return, {first} to {last}"
     return errors
 
 
-def _address(request: Request, route: str, submission: Submission) -> URL:
-    return request.url_for(route, dataset=submission.dataset, year=submission.year, identifier=submission.identifier)
-
-
-def _requested_submission(request: Request) -> Submission:
-    parts = request.path_params
-    submission = find_submission(parts["dataset"], parts["year"], parts["identifier"])
-    if submission is None or submission.dataset not in visit(request).access.view:
-        raise HTTPException(404)
-    return submission
-
-
-def follow_page(request: Request) -> Response:
-    service, submission = _service(request), _requested_submission(request)
-    report = read_report(service.s3, service.settings.bucket, submission)
-    state = _state(request, submission, report)
-    template = "result.html" if report else "waiting.html"
-    dataset = DATASETS[submission.dataset]
-    sent = _sent_at(request)
-    query = f"?sent={int(sent.timestamp())}" if sent else ""
-    return _page(request, template, submission=submission, dataset=dataset, report=report, state=state, query=query)
-
-
-def follow_status(request: Request) -> Response:
-    service, submission = _service(request), _requested_submission(request)
-    report = read_report(service.s3, service.settings.bucket, submission)
-    return JSONResponse({"state": _state(request, submission, report)})
-
-
-def _state(request: Request, submission: Submission, report: Report | None) -> str:
-    if report:
-        return report.state
-    # Once the signed request has expired, a file that was not sent can no longer arrive.
-    since = max(submission.started_at, _sent_at(request) or submission.started_at)
-    return "overdue" if datetime.now(UTC) - since > UPLOAD_LIFETIME else "waiting"
-
-
-def _sent_at(request: Request) -> datetime | None:
-    """When a large file was complete, which may be long after its submission began.
-
-    A browser says so, and is believed: it only decides how soon a page says "overdue".
-    """
-    sent = request.query_params.get("sent", "")
-    now = datetime.now(UTC)
-    if not re.fullmatch(r"[0-9]{1,10}", sent, re.ASCII):
-        return None
-    return min(datetime.fromtimestamp(int(sent), UTC), now)
-
-
-def download_errors(request: Request) -> Response:
-    service, submission = _service(request), _requested_submission(request)
-    if not exists(service.s3, service.settings.bucket, submission.errors_key):
-        raise HTTPException(404)
-    return RedirectResponse(presign_errors(service.browser_s3, service.settings.bucket, submission), 303)
-
-
 def signed_out(request: Request) -> Response:
-    return _page(request, "signed_out.html")
+    return page(request, "signed_out.html")
 
 
 def health(request: Request) -> Response:
@@ -361,24 +299,24 @@ def health(request: Request) -> Response:
 
 
 def govuk_stylesheet(request: Request) -> Response:
-    return Response(_service(request).stylesheet, media_type="text/css")
+    return Response(service_of(request).stylesheet, media_type="text/css")
 
 
 def govuk_script(request: Request) -> Response:
-    return FileResponse(_service(request).settings.govuk_frontend / "govuk-frontend.min.js")
+    return FileResponse(service_of(request).settings.govuk_frontend / "govuk-frontend.min.js")
 
 
 def _error(request: Request, status: int, heading: str, text: str) -> Response:
     if wants_json(request) or request.url.path.endswith("/status"):
         return JSONResponse({"error": f"{heading}. {text}"}, status)
-    return _page(request, "error.html", status, heading=heading, text=text)
+    return page(request, "error.html", status, heading=heading, text=text)
 
 
 def refusal(request: Request, status: int, heading: str, text: str) -> Response:
     """The sign-in's pages of refusal."""
     if wants_json(request) or request.url.path.endswith("/status"):
         return JSONResponse({"error": f"{heading}. {text}".strip()}, status)
-    return _page(request, "refused.html", status, heading=heading, text=text)
+    return page(request, "refused.html", status, heading=heading, text=text)
 
 
 def on_http_error(request: Request, error: Exception) -> Response:
@@ -394,7 +332,7 @@ def on_http_error(request: Request, error: Exception) -> Response:
 
 def on_s3_error(request: Request, error: Exception) -> Response:
     """A refusal names what was refused and whom to ask; anything else may pass by itself."""
-    settings = _service(request).settings
+    settings = service_of(request).settings
     _log.error("S3, bucket %s of account %s: %s", settings.bucket, settings.account_name, error)
     response = error.response if isinstance(error, ClientError) else {}
     if response.get("Error", {}).get("Code") not in {"AccessDenied", "403"}:
@@ -414,7 +352,7 @@ def on_s3_error(request: Request, error: Exception) -> Response:
 
 
 def on_unreadable_report(request: Request, error: Exception) -> Response:
-    settings = _service(request).settings
+    settings = service_of(request).settings
     _log.error("%s: the report is not of the agreed shape: %s", request.url.path, error)
     return _error(
         request,
@@ -430,5 +368,5 @@ def on_unexpected_error(request: Request, error: Exception) -> Response:
         request,
         500,
         "There is a problem with the service",
-        f"Try again later. If it happens again, tell {_service(request).settings.support_contact}.",
+        f"Try again later. If it happens again, tell {service_of(request).settings.support_contact}.",
     )

@@ -1,45 +1,84 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The data returns that can be uploaded. A further one is a further entry."""
+"""The data returns that can be uploaded, as the pipeline declares them: `datasets.json` is written by `make docs`."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """`ending` is that of the object's key as well; what a file really is, the pipeline sees by its first bytes."""
+
+    ending: str
+    content_type: str
+    words: str
+
+
+_CSV = FileKind("csv", "text/csv", "a CSV file (.csv)")
+_WORKBOOK = FileKind(
+    "xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "an Excel workbook (.xlsx)"
+)
+_XML = FileKind("xml", "application/xml", "an XML file (.xml)")
+# By the format that is declared.
+_KINDS = {"csv": (_CSV, _WORKBOOK), "xml": (_XML,)}
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    title: str
+    years: range
 
 
 @dataclass(frozen=True)
 class Dataset:
     name: str
-    label: str
+    title: str
     description: str
     years: range
-    # The first year of each table.
-    first_years: dict[str, int]
+    # Without a script nobody can tell which of them is sent: then it counts as the first.
+    kinds: tuple[FileKind, ...]
+    # To whom what is shared, in words.
+    profiles: dict[str, str]
+    all_tables: tuple[Table, ...]
 
-    def tables(self, year: int) -> list[str]:
-        return sorted(table for table, first_year in self.first_years.items() if first_year <= year)
+    def tables(self, year: int) -> list[Table]:
+        return [table for table in self.all_tables if year in table.years]
+
+    def kind(self, ending: str) -> FileKind | None:
+        return next((kind for kind in self.kinds if kind.ending == ending), None)
+
+    @property
+    def kinds_in_words(self) -> str:
+        return " or ".join(kind.words for kind in self.kinds)
 
 
-_SSDA903 = Dataset(
-    name="ssda903",
-    label="SSDA903",
-    description="Children looked after in England",
-    years=range(2017, 2027),
-    first_years={
-        "ad1": 2017,
-        "episodes": 2017,
-        "header": 2017,
-        "missing": 2017,
-        "oc2": 2017,
-        "oc3": 2017,
-        "placed_adoption": 2017,
-        "prev_perm": 2017,
-        "reviews": 2017,
-        "social_worker": 2024,
-        "uasc": 2017,
-    },
-)
+def _dataset(name: str, declared: dict[str, Any]) -> Dataset:
+    years = _years(declared, declared)
+    return Dataset(
+        name=name,
+        title=declared["title"],
+        description=declared["description"],
+        years=years,
+        kinds=_KINDS[declared["format"]],
+        profiles=declared["profiles"],
+        all_tables=tuple(
+            Table(table, rules["title"], _years(rules, declared)) for table, rules in declared["tables"].items()
+        ),
+    )
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (_SSDA903,)}
+
+def _years(rules: dict[str, Any], of_dataset: dict[str, Any]) -> range:
+    first, last = (rules.get(key, of_dataset[key]) for key in ("first_year", "last_year"))
+    return range(first, last + 1)
+
+
+_DECLARED = json.loads((resources.files("localgov_frontend") / "datasets.json").read_text(encoding="utf-8"))
+DATASETS = {name: _dataset(name, declared) for name, declared in _DECLARED.items()}
 
 
 def year_label(year: int) -> str:

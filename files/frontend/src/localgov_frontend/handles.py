@@ -17,6 +17,7 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from localgov_frontend.datasets import DATASETS
 from localgov_frontend.multipart import Upload
 from localgov_frontend.submissions import find_submission
 
@@ -39,6 +40,7 @@ class Handles:
             "dataset": submission.dataset,
             "year": submission.year,
             "identifier": submission.identifier,
+            "kind": upload.kind.ending,
             "upload_id": upload.upload_id,
             "size": upload.size,
             "person": person,
@@ -63,6 +65,7 @@ def _upload(plaintext: bytes, person: str | None) -> Upload | None:
     document = json.loads(plaintext)
     submission = find_submission(document["dataset"], str(document["year"]), document["identifier"])
     is_over = time.time() - document["begun"] > HANDLE_LIFETIME.total_seconds()
-    if submission is None or is_over or document["person"] != person:
+    kind = DATASETS[submission.dataset].kind(document.get("kind", "")) if submission else None
+    if submission is None or kind is None or is_over or document["person"] != person:
         return None
-    return Upload(submission, document["upload_id"], document["size"])
+    return Upload(submission, kind, document["upload_id"], document["size"])

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from localgov_frontend.datasets import FileKind
 from localgov_frontend.submissions import UPLOAD_LIFETIME, Submission
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # S3 takes 10,000 parts, each but the last of at least 5 MiB: of this size, far more than the largest upload needs.
 PART_BYTES = 8 * 1024 * 1024
-CONTENT_TYPE = "text/csv"
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,13 @@ class Upload:
     """`size` in bytes is what the browser declared; every part is signed for its share of it."""
 
     submission: Submission
+    kind: FileKind
     upload_id: str
     size: int
+
+    @property
+    def key(self) -> str:
+        return self.submission.upload_key(self.kind)
 
     @property
     def numbers(self) -> range:
@@ -46,11 +51,11 @@ class Part:
     sha256: str
 
 
-def begin_upload(s3: S3Client, bucket: str, submission: Submission, size: int) -> Upload:
+def begin_upload(s3: S3Client, bucket: str, submission: Submission, kind: FileKind, size: int) -> Upload:
     answer = s3.create_multipart_upload(
-        Bucket=bucket, Key=submission.upload_key, ContentType=CONTENT_TYPE, ChecksumAlgorithm="SHA256"
+        Bucket=bucket, Key=submission.upload_key(kind), ContentType=kind.content_type, ChecksumAlgorithm="SHA256"
     )
-    return Upload(submission, answer["UploadId"], size)
+    return Upload(submission, kind, answer["UploadId"], size)
 
 
 def presign_part(s3: S3Client, bucket: str, upload: Upload, number: int, sha256: str) -> str:
@@ -59,7 +64,7 @@ def presign_part(s3: S3Client, bucket: str, upload: Upload, number: int, sha256:
         "upload_part",
         Params={
             "Bucket": bucket,
-            "Key": upload.submission.upload_key,
+            "Key": upload.key,
             "UploadId": upload.upload_id,
             "PartNumber": number,
             "ContentLength": upload.bytes_of(number),
@@ -71,9 +76,7 @@ def presign_part(s3: S3Client, bucket: str, upload: Upload, number: int, sha256:
 
 def list_parts(s3: S3Client, bucket: str, upload: Upload) -> list[Part]:
     """The parts that have arrived and are of the right size."""
-    pages = s3.get_paginator("list_parts").paginate(
-        Bucket=bucket, Key=upload.submission.upload_key, UploadId=upload.upload_id
-    )
+    pages = s3.get_paginator("list_parts").paginate(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)
     found = (
         Part(entry["PartNumber"], entry["Size"], entry["ETag"], entry.get("ChecksumSHA256", ""))
         for page in pages
@@ -93,7 +96,7 @@ def complete_upload(s3: S3Client, bucket: str, upload: Upload, parts: Iterable[P
     ]
     answer = s3.complete_multipart_upload(
         Bucket=bucket,
-        Key=upload.submission.upload_key,
+        Key=upload.key,
         UploadId=upload.upload_id,
         MultipartUpload={"Parts": listed},
         MpuObjectSize=upload.size,
@@ -103,4 +106,4 @@ def complete_upload(s3: S3Client, bucket: str, upload: Upload, parts: Iterable[P
 
 
 def abort_upload(s3: S3Client, bucket: str, upload: Upload) -> None:
-    s3.abort_multipart_upload(Bucket=bucket, Key=upload.submission.upload_key, UploadId=upload.upload_id)
+    s3.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)

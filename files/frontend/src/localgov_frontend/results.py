@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,11 +37,34 @@ class ReportUnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class RowError:
+class Finding:
     row: int | None
     column: str | None
+    table: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """One rule broken in one column, `count` times; `rows` are the first of them, where rows are to blame."""
+
+    column: str | None
+    table: str | None
     rule: str
     reason: str
+    count: int
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """`shown` are the first of its findings."""
+
+    title: str
+    severity: str
+    passed: bool
+    findings: int
+    shown: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -53,48 +75,80 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class SharedTable:
+    name: str
+    rows: int
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SharedPart:
     """What is shared under one profile; the manifest names the files."""
 
     profile: str
     bucket: str
     manifest: str
+    tables: tuple[SharedTable, ...]
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    who: str
+    completed_at: datetime
 
 
 @dataclass(frozen=True)
 class Report:
+    """`tables` maps a table to its counts; `rows` are those of all together."""
+
     state: State
-    table: str | None
+    uploaded_at: datetime
     finished_at: datetime
-    rows: Rows | None
+    rows: Rows
+    tables: dict[str, Rows]
     errors_total: int
-    errors_shown: tuple[RowError, ...]
+    errors: tuple[FindingGroup, ...]
+    notices: tuple[Finding, ...]
+    checks: tuple[Check, ...]
     shared: tuple[SharedPart, ...]
+    # Of a file that was refused there are no tables, but it may be known what it was meant to be.
+    table: str | None = None
     duplicate_of: str | None = None
+    withdrawal: Withdrawal | None = None
 
     @property
     def accepted(self) -> bool:
         return self.state is State.ACCEPTED
 
     @property
-    def rules(self) -> list[tuple[str, int]]:
-        """How often each rule was broken among the errors shown, most frequent first."""
-        return Counter(error.rule for error in self.errors_shown).most_common()
+    def table_names(self) -> list[str]:
+        return [*self.tables] or [name for name in (self.table,) if name]
+
+    @property
+    def warnings(self) -> int:
+        """Of an accepted file: checks that failed, and what was remarked as it was read."""
+        return sum(not check.passed for check in self.checks) + len(self.notices)
 
 
 def parse_report(body: bytes) -> Report:
     try:
         document = json.loads(body)
-        rows = document.get("rows")
+        errors = document["errors"]
         return Report(
             state=State(document["state"]),
-            table=document["table"],
+            uploaded_at=_moment(document["uploaded_at"]),
             finished_at=_moment(document["finished_at"]),
-            rows=Rows(*(int(rows[name]) for name in ("read", "written", "shared"))) if rows else None,
-            errors_total=int(document["errors"]["total"]),
-            errors_shown=tuple(_row_error(error) for error in document["errors"]["shown"]),
+            rows=_rows(document["rows"]),
+            tables={str(table): _rows(entry["rows"]) for table, entry in document["tables"].items()},
+            errors_total=int(errors["total"]),
+            errors=tuple(_group(group) for group in errors["by_rule"]),
+            notices=tuple(_finding(notice) for notice in document["notices"]),
+            checks=tuple(_check(check) for check in document["checks"]),
             shared=tuple(_shared_part(part) for part in document["shared"]),
+            table=document["table"],
             duplicate_of=document.get("duplicate_of"),
+            withdrawal=_withdrawal(document.get("withdrawn")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReportUnreadableError(f"{type(error).__name__}: {error}") from error
@@ -103,17 +157,41 @@ def parse_report(body: bytes) -> Report:
 def _moment(value: str) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
-        raise ValueError(f"finished_at {value!r} has no time zone")
+        raise ValueError(f"{value!r} has no time zone")
     return moment
 
 
-def _row_error(error: dict[str, Any]) -> RowError:
-    row = error["row"]
-    return RowError(None if row is None else int(row), error["column"], str(error["rule"]), str(error["reason"]))
+def _rows(rows: dict[str, Any]) -> Rows:
+    return Rows(*(int(rows[name]) for name in ("read", "written", "shared")))
+
+
+def _finding(found: dict[str, Any]) -> Finding:
+    row = found["row"]
+    return Finding(None if row is None else int(row), found["column"], found.get("table"), str(found["reason"]))
+
+
+def _group(group: dict[str, Any]) -> FindingGroup:
+    rows = tuple(int(row) for row in group["rows"])
+    said = (group["column"], group["table"], str(group["rule"]), str(group["reason"]))
+    return FindingGroup(*said, int(group["count"]), rows)
+
+
+def _check(check: dict[str, Any]) -> Check:
+    shown = tuple(_finding(found) for found in check["shown"])
+    said = (str(check["title"]), str(check["severity"]), bool(check["passed"]), int(check["findings"]))
+    return Check(*said, shown)
 
 
 def _shared_part(part: dict[str, Any]) -> SharedPart:
-    return SharedPart(*(str(part[name]) for name in ("profile", "bucket", "manifest")))
+    tables = tuple(
+        SharedTable(str(name), int(table["rows"]), tuple(map(str, table["columns"])), tuple(map(str, table["notes"])))
+        for name, table in part["tables"].items()
+    )
+    return SharedPart(str(part["profile"]), str(part["bucket"]), str(part["manifest"]), tables)
+
+
+def _withdrawal(said: dict[str, Any] | None) -> Withdrawal | None:
+    return None if said is None else Withdrawal(str(said["who"]), _moment(said["completed_at"]))
 
 
 def exists(s3: S3Client, bucket: str, key: str) -> bool:
@@ -123,12 +201,7 @@ def exists(s3: S3Client, bucket: str, key: str) -> bool:
     return s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)["KeyCount"] > 0
 
 
-def read_report(s3: S3Client, bucket: str, submission: Submission) -> Report | None:
-    """The report of a submission, or None while the pipeline has not written it."""
-    return _get_report(s3, bucket, submission) if exists(s3, bucket, submission.report_key) else None
-
-
-def _get_report(s3: S3Client, bucket: str, submission: Submission) -> Report:
+def read_report(s3: S3Client, bucket: str, submission: Submission) -> Report:
     return parse_report(s3.get_object(Bucket=bucket, Key=submission.report_key)["Body"].read())
 
 
@@ -140,7 +213,7 @@ def recent_reports(s3: S3Client, bucket: str, now: datetime) -> list[tuple[Submi
 
     def read(submission: Submission) -> Report | None:
         try:
-            return _get_report(s3, bucket, submission)
+            return read_report(s3, bucket, submission)
         except ReportUnreadableError:
             return None
 

@@ -92,7 +92,7 @@ class SignIn:
     async def _guard(self, request: Request, receive: Receive, send: Send) -> None:
         scope = request.scope
         session = self._cookies.session(request)
-        access = access_of(session.groups, self._settings.roles) if session else Access(frozenset(), frozenset())
+        access = access_of(session.groups, self._settings.roles) if session else Access()
         scope["visit"] = Visit(access, session)
         if is_open(request.url.path):
             await self._app(scope, receive, send)

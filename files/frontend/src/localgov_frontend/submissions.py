@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from localgov_frontend.datasets import DATASETS
+from localgov_frontend.datasets import DATASETS, FileKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,9 +32,8 @@ class Submission:
     def path(self) -> str:
         return f"{self.dataset}/{self.year}/{self.identifier}"
 
-    @property
-    def upload_key(self) -> str:
-        return f"uploads/{self.path}.csv"
+    def upload_key(self, kind: FileKind) -> str:
+        return f"uploads/{self.path}.{kind.ending}"
 
     @property
     def report_key(self) -> str:
@@ -43,6 +42,10 @@ class Submission:
     @property
     def errors_key(self) -> str:
         return f"results/{self.path}/errors.csv"
+
+    @property
+    def withdrawal_key(self) -> str:
+        return f"withdrawals/{self.path}.json"
 
     @property
     def started_at(self) -> datetime:
@@ -85,17 +88,17 @@ def find_submission(dataset: str, year: str, identifier: str) -> Submission | No
 
 
 def presign_upload(
-    s3: S3Client, bucket: str, submission: Submission, max_bytes: int, redirect: str | None
+    s3: S3Client, bucket: str, submission: Submission, kind: FileKind, max_bytes: int, redirect: str | None
 ) -> PresignedUpload:
     """A request that may write this one object, once chosen, and nothing else.
 
     With `redirect` a plain HTML form comes back to that address; without, S3 answers 201 to a script.
     """
     answer = {"success_action_redirect": redirect} if redirect else {"success_action_status": "201"}
-    fields = {"Content-Type": "text/csv", **answer}
+    fields = {"Content-Type": kind.content_type, **answer}
     post = s3.generate_presigned_post(
         bucket,
-        submission.upload_key,
+        submission.upload_key(kind),
         Fields=dict(fields),
         Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 1, max_bytes]],
         ExpiresIn=int(UPLOAD_LIFETIME.total_seconds()),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 from starlette.concurrency import run_in_threadpool
@@ -26,12 +26,10 @@ from localgov_frontend.multipart import (
     presign_part,
 )
 from localgov_frontend.rates import person
+from localgov_frontend.service import Service, service_of
 from localgov_frontend.sign_in import visit
 
-if TYPE_CHECKING:
-    from localgov_frontend.app import Service
-
-Errand = Callable[["Service", Upload, dict[str, Any]], dict[str, Any]]
+Errand = Callable[[Service, Upload, dict[str, Any]], dict[str, Any]]
 _GONE = (
     "This upload was cancelled, has expired, is not yours, or is of a data return that you may not upload. "
     "Choose the file again to begin anew."
@@ -49,7 +47,7 @@ def _route(path: str, errand: Errand) -> Route:
         if is_cross_origin(request.headers):
             raise HTTPException(403, "This request was sent from another site.")
         sent = await read_object(request)
-        service: Service = request.app.state.service
+        service = service_of(request)
         upload = service.handles.open(sent.get("upload"), person(request))
         # What somebody may no longer upload they may still give up.
         allowed = errand is cancel or (upload and upload.submission.dataset in visit(request).access.upload)

@@ -11,12 +11,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from staging.check import Findings
 from staging.uploads import Upload
 
+NO_FINDINGS: Findings = {"lines": 0, "problems": []}
 _RESULTS = ("created", "exists", "failed")
+_FIRST = 100  # problems for whoever wants no more than a glance
 _REASON = 200
 # The most that a receipt takes of a results file: far more than 10,000 lines need.
 _MOST = 16_000_000
+
+
+def read_findings(path: Path) -> Findings:
+    """What the check has found, if it came to an end."""
+    try:
+        found: Findings = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return NO_FINDINGS
+    return found
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -40,10 +52,10 @@ def _result(line: str) -> dict[str, Any] | None:
     return {"line": found["line"], "result": found["result"], **reason}
 
 
-def compose(event: dict[str, Any], upload: Upload, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The receipt. *event* is what the workflow knows: began, checked, failure, cleaned."""
-    checked = event.get("checked") or {}
-    lines = _lines(int(checked.get("lines") or 0), checked.get("problems") or [], results)
+def compose(event: dict[str, Any], upload: Upload, findings: Findings, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The receipt. *event* is what the workflow knows: began, execution, failure, cleaned."""
+    problems = findings["problems"]
+    lines = _lines(findings["lines"], problems, results)
     failure = event.get("failure") or {}
     failed = bool(failure.get("error")) or not event.get("cleaned")
     counts = Counter(line["result"] for line in lines)
@@ -58,14 +70,17 @@ def compose(event: dict[str, Any], upload: Upload, results: list[dict[str, Any]]
         "image": os.environ["IMAGE"],
         "cleaned": bool(event.get("cleaned")),
         "counts": {"lines": len(lines), **{name: counts.get(name, 0) for name in (*_RESULTS, "refused", "unknown")}},
-        "refused": {"count": int(checked.get("problem_count") or 0), "first": checked.get("problems") or []},
+        "refused": {"count": len(problems), "first": problems[:_FIRST]},
         "lines": lines,
     }
 
 
 def _lines(number: int, problems: list[dict[str, Any]], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each line once. One that the task says nothing of was refused, or is unknown."""
-    known = {problem["line"]: {"result": "refused", "reason": problem["reason"]} for problem in problems}
+    reasons: dict[int, list[str]] = {}
+    for problem in problems:
+        reasons.setdefault(problem["line"], []).append(problem["reason"])
+    known = {line: {"result": "refused", "reason": "; ".join(told)} for line, told in reasons.items()}
     known |= {result["line"]: {key: result[key] for key in ("result", "reason") if key in result} for result in results}
     return [{"line": line, **known.get(line, {"result": "unknown"})} for line in range(1, number + 1)]
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that touches the staging area: the copy, its end, the receipt, the sweep, and a look.
+"""Everything that touches the staging area: the check, the copy, its end, the receipt, the sweep, and a look.
 
-Below the root of the access point: ``files/<execution>/file``, which the task can only read, what starts it, and
-``results/<execution>/results.jsonl``, which the task writes and which has no personal data.
+Below the root of the access point: ``files/<execution>/file``, which the task can only read, what starts it, and in
+``results/<execution>``, which has no personal data, what the check has found and what the task writes of each line.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -19,18 +20,19 @@ from typing import Any
 
 import boto3
 
-from staging import receipts
+from staging import check, receipts
 from staging.failures import Refused, Unavailable, named, quietly
 from staging.uploads import UPLOADS, Upload
 
 _PIECE = 1024 * 1024
+_CHECKED, _RESULTS = "checked.json", "results.jsonl"
 # What runs the task's script inside its container.
 _START = Path(__file__).resolve().parents[1] / "container" / "start.py"
 
 
 @quietly
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    actions = {"copy": copy, "clean_up": clean_up, "receipt": receipt, "sweep": sweep}
+    actions = {"check": validate, "copy": copy, "clean_up": clean_up, "receipt": receipt, "sweep": sweep}
     return actions[event["action"]](event)
 
 
@@ -49,12 +51,20 @@ def look(_event: dict[str, Any], _context: object) -> dict[str, Any]:
     }
 
 
+def validate(event: dict[str, Any]) -> dict[str, Any]:
+    """Whether the upload is as it should be. Each line that is not may be more than an execution can pass on."""
+    found = check.findings(Upload.of(event["upload"]))
+    folder = _results() / event["name"]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / _CHECKED).write_text(json.dumps(found), encoding="utf-8")
+    return {"valid": not found["problems"]}
+
+
 def copy(event: dict[str, Any]) -> dict[str, Any]:
     """The upload, in the staging area, with the same checksum."""
     upload = Upload.of(event["upload"])
     folder = _files() / event["name"]
-    for needed in (folder, _results() / event["name"]):
-        needed.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     body = _s3().get_object(Bucket=upload.bucket, Key=upload.key, VersionId=upload.version)["Body"]
     sent, length = hashlib.sha256(), 0
     with os.fdopen(os.open(folder / "file", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
@@ -87,7 +97,8 @@ def receipt(event: dict[str, Any]) -> dict[str, Any]:
     if event.get("if_missing") and _has_receipt(upload):
         return {"receipt": upload.receipt, "written": False}
     results = _results() / event["name"]
-    written = receipts.compose(event, upload, receipts.read_results(results / "results.jsonl"))
+    known = receipts.read_findings(results / _CHECKED), receipts.read_results(results / _RESULTS)
+    written = receipts.compose(event, upload, *known)
     _put(upload, written)
     shutil.rmtree(results, ignore_errors=True)
     return {"receipt": upload.receipt, "written": True, "status": written["status"]}
@@ -136,7 +147,7 @@ def _remove(entry: dict[str, Any], event: dict[str, Any]) -> int:
     cleaned = not (_files() / upload.execution).exists()
     given = {**event, "name": upload.execution, "failure": failure, "cleaned": cleaned}
     if not _has_receipt(upload):
-        _put(upload, receipts.compose(given, upload, []))
+        _put(upload, receipts.compose(given, upload, receipts.NO_FINDINGS, []))
     return 1
 
 

@@ -154,8 +154,9 @@ def put_in() -> tuple[Callable[..., None], Task]:
             else:
                 stubber.add_client_error("get_bucket_policy", "NoSuchBucketPolicy")
 
-    decide = lambda policy: with_statements(policy, [OURS], "Localgov")  # noqa: E731
-    return answer, Task(store_of(client, BUCKET), decide, "Localgov")
+    return answer, Task(
+        store_of(client, BUCKET), lambda policy: with_statements(policy, [OURS], "Localgov"), "Localgov"
+    )
 
 
 @pytest.fixture

@@ -140,18 +140,31 @@ def test_any_calendar_is_switched_at_its_edges_for_half_a_year(
     assert all(len(schedule.expression) <= 256 for schedule in schedules)
 
 
-SERVICES = {"frontend": {"desired_count": 2}, "dagit": {"desired_count": 0}, "daemon": {"desired_count": 1}, "run": {}}
+SERVICES: dict[str, dict[str, Any]] = {
+    "frontend": {"desired_count": 2},
+    "dagit": {"desired_count": 0, "on_demand": True},
+    "daemon": {"desired_count": 1},
+    "search": {"desired_count": 0},
+    "run": {},
+}
 
 
-def test_a_service_that_is_on_has_its_declared_tasks_and_one_that_is_off_by_default_has_one() -> None:
-    given = {**OFFICE, "services": ["frontend", "dagit", "daemon"]}
+def test_a_service_that_is_on_has_its_declared_tasks_and_one_that_is_declared_off_has_one() -> None:
+    given = {**OFFICE, "services": ["frontend", "search", "daemon"]}
     found = calendar_schedules(given, SERVICES, "2026-11-26T15:30:00Z")["schedules"]
     on = {(one["service"], one["count"]) for one in found if "-on-" in one["name"]}
-    assert on == {("frontend", 2), ("dagit", 1), ("daemon", 1)}
+    assert on == {("frontend", 2), ("search", 1), ("daemon", 1)}
     assert {one["count"] for one in found if "-off-" in one["name"]} == {0}
 
 
 @pytest.mark.parametrize("name", ["run", "webserver"])
 def test_what_is_no_service_cannot_be_switched(name: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=f"'{name}' is no service that can be switched; .* frontend, dagit"):
+    with pytest.raises(
+        AnsibleFilterError, match=f"'{name}' is no service that can be switched; .* frontend, daemon, search$"
+    ):
         calendar_schedules({**OFFICE, "services": [name]}, SERVICES, "2026-11-26T15:30:00Z")
+
+
+def test_what_is_off_but_for_a_stated_time_is_switched_by_no_calendar() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"'dagit' is switched on demand .* leave it out"):
+        calendar_schedules({**OFFICE, "services": ["frontend", "dagit"]}, SERVICES, "2026-11-26T15:30:00Z")

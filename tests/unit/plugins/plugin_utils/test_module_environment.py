@@ -52,3 +52,9 @@ def test_the_controllers_programs_are_found_but_shadow_none() -> None:
     tools = str(Path(sys.executable).parent)
     assert module_environment({"PATH": "/usr/bin"}, SESSION, REQUEST)["PATH"] == f"/usr/bin:{tools}"
     assert module_environment({"PATH": f"{tools}:/usr/bin"}, SESSION, REQUEST)["PATH"] == f"{tools}:/usr/bin"
+
+
+def test_calls_are_tried_again_more_often_than_by_default_unless_the_caller_says_how_often() -> None:
+    environment = module_environment({}, SESSION, REQUEST)
+    assert (environment["AWS_RETRY_MODE"], environment["AWS_MAX_ATTEMPTS"]) == ("standard", "9")
+    assert module_environment({"AWS_MAX_ATTEMPTS": "2"}, SESSION, REQUEST)["AWS_MAX_ATTEMPTS"] == "2"

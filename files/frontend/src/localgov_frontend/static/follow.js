@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Asks for the state until it is another one, then shows the page anew, which tells of it.
+// Asks how far the submission has come, shows each stage, and when its state is another one the page anew.
 const PAUSE_MILLISECONDS = 2000;
 const line = document.getElementById("follow");
 const waiting = line.textContent;
+const stages = [...document.querySelectorAll("#stages [data-stage]")];
 
 function say(text) {
   // A live region is read out when it changes, so it changes only when there is news.
   if (line.textContent !== text) line.textContent = text;
+}
+
+function showProgress(done) {
+  const last = stages.findIndex((item) => item.dataset.stage === done);
+  for (const [index, item] of stages.entries()) {
+    const [word, colour] = index <= last ? ["Done", "green"] : done && index === last + 1 ? ["Now", "blue"] : ["To come", "grey"];
+    const tag = item.querySelector(".govuk-tag");
+    tag.textContent = word;
+    tag.className = `govuk-tag govuk-tag--${colour}`;
+  }
 }
 
 async function ask() {
@@ -14,12 +25,15 @@ async function ask() {
     const answer = await fetch(line.dataset.status, { cache: "no-store" });
     if (!answer.ok) {
       say("The result cannot be read at the moment. Trying again.");
-    } else if ((await answer.json()).state === line.dataset.state) {
-      say(waiting);
     } else {
-      say("There is news of your file.");
-      window.location.reload();
-      return;
+      const { state, done } = await answer.json();
+      if (state !== line.dataset.state) {
+        say("There is news of your file.");
+        window.location.reload();
+        return;
+      }
+      say(waiting);
+      showProgress(done);
     }
   } catch {
     say("The connection was lost. Trying again.");

@@ -2,6 +2,7 @@
 // Sends a large file to S3 in parts. What has arrived stays there, so after a cut connection, or when the page was
 // closed and the person chooses the same file again, only the rest is sent. Every part is known by its checksum:
 // whatever the name of the file says, what is put together is the file that is chosen now.
+import { endingOf } from "/static/file_check.js";
 import { UploadError, ask, transfer } from "/static/requests.js";
 
 const PARALLEL = 3;
@@ -205,7 +206,7 @@ class Parts {
 }
 
 async function begin(name, file, choice, signal) {
-  const answer = await ask("/submissions", { ...choice, size: file.size, type: file.type }, signal);
+  const answer = await ask("/submissions", { ...choice, size: file.size, kind: endingOf(file) }, signal);
   const upload = { upload: answer.upload, partBytes: answer.part_bytes, follow: answer.follow, size: file.size };
   remember(name, { ...upload, begun: Date.now() });
   return remembered(name);

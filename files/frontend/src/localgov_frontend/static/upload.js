@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Sends the file from the browser to S3 and shows how far it is. Without this script the form does the same, unseen.
-import { problemOf } from "/static/file_check.js";
+import { endingOf, problemOf } from "/static/file_check.js";
 import { canSendInParts, cancel, sendInParts, unfinished } from "/static/parts.js";
 import { MEGABYTE, UploadError, ask, transfer } from "/static/requests.js";
 
 const find = (id) => document.getElementById(id);
 const form = find("upload");
 const choice = { dataset: form.dataset.dataset, year: form.dataset.year };
+const kinds = { endings: form.dataset.endings.split(" "), words: form.dataset.kinds };
 const maxBytes = Number(form.dataset.maxBytes);
 const partBytes = Number(form.dataset.partBytes);
 const megabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(1)} MB`;
@@ -81,11 +82,11 @@ function showUnfinished() {
 }
 
 async function sendWhole(file, signal) {
-  const submission = await ask("/submissions", { ...choice, size: file.size, type: file.type }, signal);
+  const submission = await ask("/submissions", { ...choice, size: file.size, kind: endingOf(file) }, signal);
   const body = new FormData();
   for (const [name, value] of Object.entries(submission.fields)) body.append(name, value);
   // The file's own name may tell of a person; it stays here.
-  body.append("file", file, "upload.csv");
+  body.append("file", file, "upload");
   await transfer("POST", submission.url, { body, onProgress: showProgress, signal });
   return submission.follow;
 }
@@ -104,7 +105,7 @@ function sendParts(file, signal) {
 
 async function upload() {
   const file = find("file").files[0];
-  const problem = await problemOf(file, maxBytes);
+  const problem = await problemOf(file, kinds, maxBytes);
   markField(problem);
   if (problem) return;
   const inParts = canSendInParts && file.size > partBytes;

@@ -6,11 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import dagster as dg
+
 from localgov_pipeline.lib.findings import FileRefusedError
 
 
-class StepFailedError(Exception):
-    pass
+class StepFailedError(dg.Failure):
+    """For good: with the same file, the same code fails in the same way."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, allow_retries=False)
 
 
 @contextmanager
@@ -23,11 +28,13 @@ def values_kept_out_of_logs() -> Iterator[None]:
     from localgov_pipeline.lib.pseudonyms import KeyMissingError
     from localgov_pipeline.lib.sharing import SharingError
 
-    about_no_cell = (KeyMissingError, SharingError, BucketClosedError, BucketUnreachableError, FileNotFoundError)
+    about_no_cell = (BucketClosedError, BucketUnreachableError, FileNotFoundError)
     try:
         yield
     except (FileRefusedError, BotoCoreError, ClientError, *about_no_cell):
         raise
+    except (KeyMissingError, SharingError) as error:
+        raise StepFailedError(f"{type(error).__name__}: {error}") from error
     # A panic of polars is no Exception, and quotes cells all the same.
     except (Exception, PanicException) as error:
         raise StepFailedError(f"{type(error).__name__} (message withheld: it may quote the file)").with_traceback(

@@ -33,8 +33,11 @@ _CLOSED = {
 }
 
 
-class BucketClosedError(Exception):
-    """The bucket's owner does not let us in, or has no such bucket."""
+class BucketClosedError(dg.Failure):
+    """The bucket's owner does not let us in, or has no such bucket: to wait and ask again would change nothing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, allow_retries=False)
 
 
 class BucketUnreachableError(Exception):
@@ -161,16 +164,18 @@ class Storage(dg.ConfigurableResource[None]):
         return found
 
     def put(self, bucket: str, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        self.client.put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+        with _named_refusals(bucket):
+            self.client.put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
 
     def put_file(self, bucket: str, key: str, path: Path, content_type: str) -> None:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _named_refusals(bucket):
             self.client.put_object(Bucket=bucket, Key=key, Body=file, ContentType=content_type)
 
     def remove(self, bucket: str, keys: Iterable[str]) -> None:
         """Absent objects are fine: what counts is that they are gone."""
-        for key in keys:
-            self.client.delete_object(Bucket=bucket, Key=key)
+        with _named_refusals(bucket):
+            for key in keys:
+                self.client.delete_object(Bucket=bucket, Key=key)
 
     def erase(self, bucket: str, prefix: str, is_meant: Callable[[str], bool] = lambda _: True) -> int:
         """Remove all versions, and marks of deletion, of the keys under a prefix that are meant; how many."""
@@ -195,9 +200,10 @@ class Storage(dg.ConfigurableResource[None]):
 
     def versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
         pages = self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-        for page in pages:
-            for entry in page.get("Versions", []):
-                yield ObjectVersion(entry["Key"], entry["VersionId"], entry["IsLatest"], entry["LastModified"])
+        with _named_refusals(bucket):
+            for page in pages:
+                for entry in page.get("Versions", []):
+                    yield ObjectVersion(entry["Key"], entry["VersionId"], entry["IsLatest"], entry["LastModified"])
 
     def latest_version(self, bucket: str, key: str) -> str | None:
         of_key = (version for version in self.versions(bucket, key) if version.key == key)

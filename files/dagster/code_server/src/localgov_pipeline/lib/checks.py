@@ -11,12 +11,15 @@ import polars as pl
 
 from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
 from localgov_pipeline.lib.declarations import Check, Dataset
+from localgov_pipeline.lib.rules import day_number
 
 FINDING_SCHEMA = pl.Schema({**ERROR_SCHEMA, "table": pl.String()})
 # Of one check; the counts are of all.
 FINDINGS_LISTED = 10_000
 _NOT_ENDED = date(9999, 12, 31)
 _MARK = "mark"
+# A power of two that is above every number of a day.
+_DAYS = 1 << 17
 
 
 class CheckOutcome(NamedTuple):
@@ -106,9 +109,8 @@ def _suspects(rows: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
     """Rows with a number in place of the columns: light to sort and group. Two keys may, if hardly ever, have the same
     number, so that what is found by it has to be looked at by the columns."""
     whole = rows.filter(pl.all_horizontal(pl.col(column).is_not_null() for column in columns))
-    return whole.with_columns(
-        pl.struct(columns).hash().alias(_MARK) if len(columns) > 1 else pl.col(columns[0]).hash().alias(_MARK)
-    )
+    value = pl.struct(columns) if len(columns) > 1 else pl.col(columns[0])
+    return whole.with_columns((value.hash() // _DAYS).alias(_MARK))
 
 
 def _repeated(rows: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
@@ -119,12 +121,17 @@ def _repeated(rows: pl.LazyFrame, columns: list[str]) -> pl.LazyFrame:
 
 
 def _overlapping(rows: pl.LazyFrame, columns: list[str], start: str, end: str) -> pl.LazyFrame:
-    """Whoever has an overlap has one between two that follow each other by their start; all of theirs are looked at."""
-    until = pl.col(end).fill_null(_NOT_ENDED)
+    """Whoever has an overlap has one between two that follow each other by their start; all of theirs are looked at.
+
+    To sort by one number, of mark and start, takes half the time of sorting by both.
+    """
     marked = _suspects(rows.filter(pl.col(start).is_not_null()), columns)
-    ordered = marked.select(_MARK, start, until.alias(end), ROW).sort(_MARK, start, ROW)
-    same = pl.col(_MARK) == pl.col(_MARK).shift(1)
-    suspects = ordered.filter(same & (pl.col(end).shift(1) > pl.col(start))).select(_MARK).unique()
+    begins, ends = day_number(start).cast(pl.UInt64), day_number(end).cast(pl.UInt64).fill_null(_DAYS)
+    ordered = marked.select((pl.col(_MARK) * _DAYS + begins).alias(_MARK), ends.alias(end)).sort(_MARK)
+    mark, begin = pl.col(_MARK) // _DAYS, pl.col(_MARK) % _DAYS
+    overlaps = (mark == mark.shift(1)) & (pl.col(end).shift(1) > begin)
+    suspects = ordered.filter(overlaps).select(mark).unique()
+    until = pl.col(end).fill_null(_NOT_ENDED)
     theirs = marked.join(suspects, on=_MARK, how="semi").select(ROW, *columns, start, until.alias(end)).sort(start, ROW)
     latest_end = pl.col(end).cum_max().shift(1).over(columns)
     return theirs.filter(latest_end > pl.col(start)).select(ROW)
@@ -154,7 +161,9 @@ def _compared(declared: Check, threshold: float, table: str, given: _Given) -> l
     if declared.check == "unknown_codes":
         errors = given.errors.get(table)
         return None if errors is None else _unknown(rows, errors, threshold, given.dataset.year)
-    needed = [name for name, column in given.dataset.tables[table].columns.items() if column.mandatory]
+    columns, key = given.dataset.tables[table].columns, given.dataset.tables[table].key
+    # Rows without their key are no longer there.
+    needed = [name for name, column in columns.items() if column.mandatory and name not in key]
     return _unfilled(rows, needed, threshold)
 
 

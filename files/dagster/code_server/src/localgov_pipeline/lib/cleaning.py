@@ -46,14 +46,34 @@ def without_key(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
     return rows.filter(pl.any_horizontal(rule_of(name, table.columns[name]).clean.is_null() for name in table.key))
 
 
+def sink(cleaned: Cleaned, rows: Path, errors: Path) -> None:
+    """Both as parquet, in one pass over what is read and without holding it in memory. Of the rows the next stages read
+    all: they are written quickly, without what helps to find some."""
+    sinks = [
+        cleaned.rows.sink_parquet(rows, compression="lz4", statistics=False, lazy=True),
+        cleaned.errors.sink_parquet(errors, lazy=True),
+    ]
+    pl.collect_all(sinks, engine="streaming")
+
+
+class Counts(NamedTuple):
+    written: int
+    left_out: int
+    errors: int
+
+
+def counted(read: pl.LazyFrame, table: Table, rows: Path, errors: Path) -> Counts:
+    """Of what was read, and of what was written of it: they have to add up."""
+    counts = [
+        pl.scan_parquet(rows).select(pl.len()),
+        without_key(read, table).select(pl.len()),
+        pl.scan_parquet(errors).select(pl.len()),
+    ]
+    return Counts(*(count.item() for count in pl.collect_all(counts, engine="streaming")))
+
+
 def cleaned_schema(table: Table) -> pl.Schema:
     return pl.Schema({ROW: pl.UInt32(), **{name: cleaned_type(column) for name, column in table.columns.items()}})
-
-
-def sink(cleaned: Cleaned, rows: Path, errors: Path) -> None:
-    """Both as parquet, in one pass over what is read and without holding it in memory."""
-    sinks = [cleaned.rows.sink_parquet(rows, lazy=True), cleaned.errors.sink_parquet(errors, lazy=True)]
-    pl.collect_all(sinks, engine="streaming")
 
 
 def _written(name: str) -> str:

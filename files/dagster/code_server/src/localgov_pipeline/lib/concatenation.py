@@ -14,7 +14,7 @@ from localgov_pipeline.lib.manifests import ManifestName
 LOCAL_AUTHORITY = "local_authority"
 SUBMISSION = "submission"
 SMALL = "<5"
-# A single hidden number could be worked out from the others and the number of rows: one more goes with it.
+# What could be worked out from the other numbers and the number of rows takes more of them with it.
 ALSO_HIDDEN = "*"
 _SMALLEST_SHOWN = 5
 SUMMARY_SCHEMA = pl.Schema(dict.fromkeys(("table", "column", "code", LOCAL_AUTHORITY, "count"), pl.String))
@@ -92,19 +92,44 @@ def summary(rows: pl.LazyFrame, table: str, code_columns: Sequence[str]) -> pl.D
 
 def _counts(rows: pl.LazyFrame, table: str, column: str) -> pl.DataFrame:
     code = pl.col(column).cast(pl.String).fill_null("")
-    counts = rows.group_by(LOCAL_AUTHORITY, code.alias("code")).len("number").sort(LOCAL_AUTHORITY, "number", "code")
-    is_small = pl.col("number") < _SMALLEST_SHOWN
-    place = pl.int_range(pl.len()).over(LOCAL_AUTHORITY)
-    is_next = (is_small.sum().over(LOCAL_AUTHORITY) == 1) & (place == 1)
-    shown = pl.when(is_small).then(pl.lit(SMALL)).when(is_next).then(pl.lit(ALSO_HIDDEN))
-    described = counts.select(
-        pl.lit(table).alias("table"),
-        pl.lit(column).alias("column"),
-        "code",
-        LOCAL_AUTHORITY,
-        shown.otherwise(pl.col("number").cast(pl.String)).alias("count"),
-    )
-    return described.sort("code", LOCAL_AUTHORITY).collect()
+    counts = rows.group_by(LOCAL_AUTHORITY, code.alias("code")).len("number").collect()
+    parts = [_shown(part) for part in counts.sort("number", "code").partition_by(LOCAL_AUTHORITY)]
+    labelled = [part.select(pl.lit(table).alias("table"), pl.lit(column).alias("column"), pl.all()) for part in parts]
+    return pl.concat([pl.DataFrame(schema=SUMMARY_SCHEMA), *labelled]).sort("code", LOCAL_AUTHORITY)
+
+
+def _shown(part: pl.DataFrame) -> pl.DataFrame:
+    """One authority's counts of a column, smallest first, as they may be seen. It is left out as a whole where nothing
+    less would keep its small numbers from being worked out."""
+    hidden = numbers_hidden(part["number"].to_list())
+    if hidden is None:
+        return part.clear().select("code", LOCAL_AUTHORITY, pl.col("number").cast(pl.String).alias("count"))
+    is_small, is_hidden = pl.col("number") < _SMALLEST_SHOWN, pl.int_range(pl.len()) < hidden
+    mark = pl.when(is_small).then(pl.lit(SMALL)).when(is_hidden).then(pl.lit(ALSO_HIDDEN))
+    return part.select("code", LOCAL_AUTHORITY, mark.otherwise(pl.col("number").cast(pl.String)).alias("count"))
+
+
+def numbers_hidden(numbers: Sequence[int]) -> int | None:
+    """How many of the numbers, smallest first, are hidden: the small ones, and as many more as it takes for no small
+    one to follow from the sum of all, which stands beside them. None where all together would not do."""
+    small = sum(number < _SMALLEST_SHOWN for number in numbers)
+    if not small:
+        return 0
+    for hidden in range(small, len(numbers) + 1):
+        total = sum(numbers[:hidden])
+        next_shown = numbers[hidden] if hidden < len(numbers) else total
+        if _is_open(total, small, hidden - small, next_shown):
+            return hidden
+    return None
+
+
+def _is_open(total: int, small: int, others: int, most: int) -> bool:
+    """Whether each of the small numbers could be another, for all who know the sum of these and of the other hidden
+    ones, which are large and at the most as large as the next that is shown."""
+    largest_small = _SMALLEST_SHOWN - 1
+    at_least = max(1, total - largest_small * (small - 1) - most * others)
+    at_most = min(largest_small, total - (small - 1) - _SMALLEST_SHOWN * others)
+    return at_least < at_most
 
 
 def code_columns(group: ManifestName, table: str) -> list[str]:

@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from localgov_pipeline.lib.submissions import DatasetYear
+from localgov_pipeline.lib.submissions import SHARED_DIGITS, DatasetYear
 
 Report = Mapping[str, Any]
 # Submissions that have the last word on their tables. One that was withdrawn has it too: nothing older comes back.
 _DECIDING = frozenset({"accepted", "withdrawn"})
 _TABLE = re.compile(r"[a-z0-9_]{1,40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUBMISSION = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
 
@@ -153,8 +154,12 @@ def read_manifest(content: bytes, name: ManifestName) -> dict[str, dict[str, Any
 
 def _entry(name: ManifestName, table: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     submission, sha256 = str(entry["submission"]), str(entry["parquet"]["sha256"])
-    key = f"{name.prefix}{table}/{submission}.parquet"
-    if entry["parquet"]["key"] != key or not _TABLE.fullmatch(table) or not _SUBMISSION.fullmatch(submission):
+    key, start = str(entry["parquet"]["key"]), f"{name.prefix}{table}/{submission}"
+    # An earlier release named a file by its submission alone.
+    of_content = f"{start}.{sha256[:SHARED_DIGITS]}.parquet"
+    if key not in (of_content, f"{start}.parquet") or not _TABLE.fullmatch(table):
+        raise ValueError
+    if not _SUBMISSION.fullmatch(submission) or not _SHA256.fullmatch(sha256):
         raise ValueError
     return {"submission": submission, "rows": int(entry["rows"]), "key": key, "sha256": sha256}
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -19,31 +20,42 @@ from localgov_pipeline.lib.code_version import code_version
 from localgov_pipeline.lib.declarations import Table
 from localgov_pipeline.lib.findings import Finding
 from localgov_pipeline.lib.manifests import in_utc
+from localgov_pipeline.lib.rules import written_day
 from localgov_pipeline.lib.submissions import Submission
 
 ERRORS_SHOWN = 200
 ROWS_NAMED = 20
 TABLE = "table"
-# The first columns are what a list of errors always had.
-_FORMATS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
+_NEEDS_QUOTES = re.compile(r'[,"\r\n]')
 
 
 def write_result(rows: pl.LazyFrame, table: Table, path: Path) -> None:
     """The cleaned table as CSV, in the form in which it was uploaded: it could be uploaded again."""
     dates = [
-        pl.col(name).dt.strftime(_FORMATS[column.date_format])
+        written_day(name, column.date_format).alias(name)
         for name, column in table.columns.items()
         if column.type == "date"
     ]
-    rows.select([*table.columns]).with_columns(dates).sink_csv(path)
+    rows.select([*table.columns]).with_columns(dates).sink_csv(path, quote_style=_quote_style(table))
 
 
-def write_shared(rows: pl.LazyFrame, folder: Path, name: str) -> dict[str, Path]:
+def write_shared(rows: pl.LazyFrame, table: Table, folder: Path) -> dict[str, Path]:
     """As parquet and as CSV."""
-    paths = {form: folder / f"{name}.{form}" for form in ("parquet", "csv")}
-    rows.sink_parquet(paths["parquet"])
-    pl.scan_parquet(paths["parquet"]).sink_csv(paths["csv"])
+    paths = {form: folder / f"{table.name}.{form}" for form in ("parquet", "csv")}
+    # Pseudonyms cannot be made much smaller, whatever the effort.
+    rows.sink_parquet(paths["parquet"], compression="zstd", compression_level=1)
+    written = pl.scan_parquet(paths["parquet"])
+    schema = written.collect_schema()
+    dates = [written_day(name, "YYYY-MM-DD").alias(name) for name, kind in schema.items() if kind == pl.Date]
+    written.with_columns(dates).sink_csv(paths["csv"], quote_style=_quote_style(table))
     return paths
+
+
+def _quote_style(table: Table) -> Literal["necessary", "never"]:
+    """To look for what needs quotation marks in every cell takes a third of the time: only where some may need them."""
+    is_free = any(column.pattern == "free" for column in table.columns.values())
+    words = [*table.columns, *(code for column in table.columns.values() for code in column.codes)]
+    return "necessary" if is_free or any(_NEEDS_QUOTES.search(word) for word in words) else "never"
 
 
 def digest(path: Path) -> str:

@@ -71,20 +71,21 @@ class Pseudonymiser:
 
     def __call__(self, values: pl.Series) -> pl.Series:
         """Runs of the same value, as of a child's episodes, are hashed once."""
-        runs = values.rle()
-        of_runs = self._of(runs.struct.field("value").to_list())
-        return pl.Series(values.name, of_runs, dtype=pl.String).gather(values.rle_id())
+        runs = values.cast(pl.Binary).rle()
+        digests = pl.Series(values.name, self._of(runs.struct.field("value").to_list()), dtype=pl.Binary)
+        of_runs = digests.to_frame().select(pl.first().bin.head(PSEUDONYM_DIGITS // 2).bin.encode("hex"))
+        return of_runs.to_series().gather(values.rle_id())
 
-    def _of(self, values: list[str | None]) -> list[str | None]:
+    def _of(self, values: list[bytes | None]) -> list[bytes | None]:
         inner, outer = self._inner.copy, self._outer.copy
-        found: list[str | None] = []
+        found: list[bytes | None] = []
         for value in values:
             if value is None:
                 found.append(None)
                 continue
             first = inner()
-            first.update(value.encode())
+            first.update(value)
             second = outer()
             second.update(first.digest())
-            found.append(second.hexdigest()[:PSEUDONYM_DIGITS])
+            found.append(second.digest())
         return found

@@ -17,7 +17,6 @@ import polars as pl
 from localgov_pipeline.lib.declarations import Column
 
 DATE_FORMATS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
-DATE_FORMAT = DATE_FORMATS["DD/MM/YYYY"]
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2099, 12, 31)
 _EPOCH = date(1970, 1, 1)
 _LISTED_CODES = 40
@@ -86,6 +85,17 @@ def _day(name: str, date_format: str) -> pl.Expr:
     """Kept, for to hand over a calendar takes a millisecond each time."""
     number = pl.col(name).cast(_calendar(date_format), strict=False).to_physical().cast(pl.Int32)
     return (number + (FIRST_DAY - _EPOCH).days).cast(pl.Date)
+
+
+@cache
+def written_day(name: str, date_format: str) -> pl.Expr:
+    """A cleaned date as it is written; looked up, too."""
+    return day_number(name).cat.to(_calendar(date_format))
+
+
+def day_number(name: str) -> pl.Expr:
+    """The days of a cleaned date since FIRST_DAY."""
+    return (pl.col(name).cast(pl.Int32) - (FIRST_DAY - _EPOCH).days).cast(pl.UInt32)
 
 
 def _without_decimals(cell: pl.Expr) -> pl.Expr:

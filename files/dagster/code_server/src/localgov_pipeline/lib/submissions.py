@@ -12,6 +12,8 @@ UPLOADS_PREFIX = "uploads/"
 RESULTS_PREFIX = "results/"
 WITHDRAWALS_PREFIX = "withdrawals/"
 RETENTION_PREFIX = "retention/"
+# Of the SHA-256 in the name of a shared file.
+SHARED_DIGITS = 16
 STAGES = ("parsed", "cleaned", "pseudonymised")
 
 _PATH = r"(?P<dataset>[a-z0-9_]{1,40})/(?P<year>\d{4})/(?P<submission>[a-z0-9][a-z0-9-]{0,79})"
@@ -75,14 +77,25 @@ class Submission(NamedTuple):
     def result_key(self, name: str) -> str:
         return f"{RESULTS_PREFIX}{self.path}/{name}"
 
+    @property
+    def progress_prefix(self) -> str:
+        return self.result_key("done/")
+
     def stage_prefix(self, stage: str) -> str:
         return f"{stage}/{self.path}/"
 
     def stage_key(self, stage: str, name: str) -> str:
         return f"{self.stage_prefix(stage)}{name}.parquet"
 
-    def shared_key(self, profile: str, table: str, form: str) -> str:
-        return f"{self.dataset}/{profile}/{self.year}/{table}/{self.submission}.{form}"
+    def shared_key(self, profile: str, table: str, sha256: str, form: str) -> str:
+        """Of a content: whoever reads what a manifest names is never given another in the middle of it."""
+        return f"{self.dataset}/{profile}/{self.year}/{table}/{self.submission}.{sha256[:SHARED_DIGITS]}.{form}"
+
+
+def submission_of_shared(shared_key: str) -> str:
+    """Its identifier; empty for a manifest."""
+    name = shared_key.rpartition("/")[2]
+    return "" if name == "manifest.json" else name.partition(".")[0]
 
 
 def submission_of(upload_key: str) -> Submission | None:

@@ -33,6 +33,7 @@ from localgov_pipeline.defs.storage import Storage
 
 def definitions() -> dg.Definitions:
     thresholds.refuse_unknown()
+    retention.refuse_shorter_rule()
     return dg.Definitions(
         assets=[
             stage2_uploaded.uploaded,

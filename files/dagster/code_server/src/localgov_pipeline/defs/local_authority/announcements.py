@@ -18,6 +18,7 @@ import dagster as dg
 from localgov_pipeline.defs.local_authority import stage1_upload
 from localgov_pipeline.defs.local_authority.rejection import give_up
 from localgov_pipeline.defs.local_authority.run import process_submission
+from localgov_pipeline.defs.local_authority.withdrawal import run_request, withdraw
 from localgov_pipeline.defs.storage import Storage, aws_client
 from localgov_pipeline.lib import submissions
 from localgov_pipeline.lib.announcements import Announcement, Memory, NotUnderstoodError, understood
@@ -33,13 +34,16 @@ _MESSAGES_PER_CALL = 10
 
 
 @dg.sensor(
-    jobs=[process_submission, give_up],
+    jobs=[process_submission, give_up, withdraw],
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notices uploads and withdrawals as they are announced in the queue, and once a minute lists uploads "
+    "that nobody announced.",
 )
 def announced_uploads(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """One run for each version of an upload. Messages are deleted in the tick after the one that asks for their runs,
-    when Dagster has kept these; what is lost in between comes once more, and starts nothing twice."""
+    """One run for each version of an upload, or for a withdrawal. Messages are deleted in the tick after the one that
+    asks for their runs, when Dagster has kept these; what is lost in between comes once more, and starts nothing
+    twice."""
     storage = Storage.from_environment()
     memory = Memory.of(context.cursor)
     queue = Queue.from_environment()
@@ -109,7 +113,11 @@ def _read(
 
 
 def _run(announcement: Announcement, bucket: str) -> dg.RunRequest | None:
-    """As listing would ask for it; nothing where what was announced is no upload. A request is a run of its own."""
+    """As listing would ask for it; nothing where what was announced is neither an upload nor a withdrawal. A request is
+    a run of its own."""
+    withdrawn = submissions.submission_of_withdrawal(announcement.key)
+    if withdrawn is not None:
+        return run_request(withdrawn, f"{bucket}/{announcement.key}@{announcement.version_id}")
     submission = submissions.submission_of(announcement.key)
     if submission is None:
         return None

@@ -76,17 +76,20 @@ def entry(outcome: CheckOutcome, submission: SubmissionResource) -> dict[str, An
     }
 
 
-def refusal_of(entries: Sequence[Mapping[str, Any]]) -> FileRefusedError | None:
+def refusal_of(found: Sequence[CheckOutcome], facts: Facts) -> FileRefusedError | None:
     """The findings of the checks that stop a submission."""
     from localgov_pipeline.lib.findings import FileRefusedError, Finding
 
     findings = [
-        Finding(shown["row"], shown["column"], shown["rule"], shown["reason"])
-        for entry in entries
-        if entry["severity"] == "error" and not entry["passed"]
-        for shown in entry["shown"]
+        Finding(*row)
+        for outcome in found
+        if outcome.severity == "error" and not outcome.passed
+        for row in outcome.findings.select(Finding._fields).iter_rows()
     ]
-    return FileRefusedError(findings) if findings else None
+    if not findings:
+        return None
+    read = sum(table.read for table in facts.tables.values())
+    return FileRefusedError(findings, read, next(iter(facts.tables)) if len(facts.tables) == 1 else None)
 
 
 def write_findings(found: Sequence[CheckOutcome], scratch: Scratch) -> None:

@@ -14,6 +14,7 @@ from localgov_pipeline.lib.submissions import (
     DatasetYear,
     Submission,
     submission_of,
+    submission_of_shared,
 )
 
 REPORT = "/report.json"
@@ -36,7 +37,7 @@ def erase_shared(storage: Storage, where: DatasetYear, submissions: Collection[s
 
     def is_theirs(key: str) -> bool:
         parts = key.split("/")
-        return len(parts) == 5 and parts[2] == str(where.year) and parts[4].rpartition(".")[0] in submissions
+        return len(parts) == 5 and parts[2] == str(where.year) and submission_of_shared(key) in submissions
 
     return storage.erase(storage.shared, f"{where.dataset}/", is_theirs)
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import Facts, SubmissionResource
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import CSV, JSON, Storage
 from localgov_pipeline.lib.findings import FileRefusedError, refusal
 
@@ -50,6 +51,7 @@ def reject(
         rows=outputs.Rows(read=refused.rows_read),
         table=refused.table,
         errors=outputs.errors_of_findings(refused.findings),
+        notices=facts.notices if facts else (),
         checks=facts.checks if facts else (),
     )
     finish(storage, report)
@@ -123,6 +125,10 @@ def report_as_not_processed(context: dg.OpExecutionContext, storage: Storage, su
     reject_as_not_processed(storage, submission)
 
 
-@dg.job(tags=RETRIED, description="Report submissions whose runs died without a word (no memory, no capacity).")
+@dg.job(
+    tags=RETRIED,
+    op_retry_policy=BACK_OFF,
+    description="Report submissions whose runs died without a word (no memory, no capacity).",
+)
 def give_up() -> None:
     report_as_not_processed()

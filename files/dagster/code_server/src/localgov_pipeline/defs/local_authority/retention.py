@@ -4,6 +4,7 @@
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,28 @@ import dagster as dg
 from localgov_pipeline.defs.local_authority import erasure
 from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import JSON, Storage
-from localgov_pipeline.lib.declarations import retention_of
+from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years, retention_of
 from localgov_pipeline.lib.manifests import in_utc, last_uploads
 from localgov_pipeline.lib.submissions import RETENTION_PREFIX, STAGES, UPLOADS_PREFIX, DatasetYear, submission_of
+
+
+class RetentionError(ValueError):
+    pass
+
+
+def refuse_shorter_rule() -> None:
+    """WORKSPACE_DAYS, after which the bucket's own rule removes every stage, may not undercut a declaration."""
+    days = int(os.environ.get("WORKSPACE_DAYS") or 0)
+    kept = {name: declared(name, declared_years(name)[-1]).retention.workspace for name in declared_datasets()}
+    longer = {name: declared_days for name, declared_days in kept.items() if declared_days > days}
+    if days and longer:
+        named = ", ".join(f"{name} ({declared_days})" for name, declared_days in sorted(longer.items()))
+        raise RetentionError(
+            f"WORKSPACE_DAYS is {days}: the workspace would lose stages before the days that their datasets declare: "
+            f"{named}. Set la_services_workspace_days to {max(longer.values())} or more, or shorten `retention` there."
+        )
 
 
 @dg.op(description="Remove what is past the date that its dataset declares, and write down what was removed.")
@@ -69,6 +88,7 @@ def _old_stages(storage: Storage, where: DatasetYear, now: datetime, days: int) 
 
 @dg.job(
     tags=RETRIED,
+    op_retry_policy=BACK_OFF,
     hooks={say_so_after_last_attempt},
     description="Remove from every bucket what is past the date that its dataset declares.",
 )

@@ -9,6 +9,7 @@ import dagster as dg
 
 from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import seen_reports, settle
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import Listed, Storage
 from localgov_pipeline.lib.submissions import RESULTS_PREFIX, DatasetYear, submission_of_report
 
@@ -28,6 +29,7 @@ def settle_manifests(storage: Storage, unsettled: Unsettled) -> None:
 
 @dg.job(
     tags=RETRIED,
+    op_retry_policy=BACK_OFF,
     hooks={say_so_after_last_attempt},
     description="Bring manifests into line with the reports after a run that was killed.",
 )

@@ -67,8 +67,7 @@ def _kept(found: "ParsedTable", storage: Storage, submission: SubmissionResource
     """In the workspace and on this disk; how many rows."""
     import polars as pl
 
-    path = scratch.folder("parsed") / f"{found.table.name}.parquet"
-    found.rows.sink_parquet(path)
+    path = found.path.rename(scratch.folder("parsed") / f"{found.table.name}.parquet")
     key = submission.identity.stage_key("parsed", found.table.name)
     storage.put_file(storage.workspace, key, path, PARQUET)
     count: int = pl.scan_parquet(path).select(pl.len()).collect().item()

@@ -4,7 +4,7 @@
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,6 +13,9 @@ from localgov_pipeline.defs.local_authority.rejection import reject
 from localgov_pipeline.defs.local_authority.submission import SUBMISSIONS, Facts, SubmissionResource
 from localgov_pipeline.defs.scratch import Scratch
 from localgov_pipeline.defs.storage import PARQUET, Storage
+
+if TYPE_CHECKING:
+    from localgov_pipeline.lib.cleaning import Counts
 
 ROWS_ADD_UP = dg.AssetCheckSpec(
     "rows_add_up",
@@ -25,12 +28,6 @@ ROWS_ADD_UP = dg.AssetCheckSpec(
 ERRORS_BY_RULE = dg.TableSchema(
     [dg.TableColumn(name, "int" if name == "cells" else "string") for name in ("table", "column", "rule", "cells")]
 )
-
-
-class Counts(NamedTuple):
-    written: int
-    left_out: int
-    errors: int
 
 
 @dg.asset(
@@ -71,7 +68,7 @@ def cleaned(
     yield dg.AssetCheckResult(passed=adds_up)
 
 
-def _refuse_without_rows(parsed: Facts, counts: dict[str, Counts], submission: SubmissionResource) -> None:
+def _refuse_without_rows(parsed: Facts, counts: "dict[str, Counts]", submission: SubmissionResource) -> None:
     """A census may well have no child with a disability. A file or a sheet of one table is about that table: without
     rows it would take the place of what is shared of it."""
     from localgov_pipeline.lib.cleaning import refuse_without_rows
@@ -85,10 +82,10 @@ def _refuse_without_rows(parsed: Facts, counts: dict[str, Counts], submission: S
         refuse_without_rows(facts.read, counts[table].written, dataset.tables[table])
 
 
-def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> Counts:
+def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scratch: Scratch) -> "Counts":
     import polars as pl
 
-    from localgov_pipeline.lib.cleaning import clean, sink, without_key
+    from localgov_pipeline.lib.cleaning import clean, counted, sink
     from localgov_pipeline.lib.declarations import declared
 
     identity = submission.identity
@@ -96,20 +93,9 @@ def _cleaned(table: str, storage: Storage, submission: SubmissionResource, scrat
     rows, errors = scratch.folder("cleaned") / f"{table}.parquet", scratch.folder("errors") / f"{table}.parquet"
     read = pl.scan_parquet(scratch.folder("parsed") / f"{table}.parquet")
     sink(clean(read, rules), rows, errors)
-    written, left_out, listed = (
-        frame.item()
-        for frame in pl.collect_all(
-            [
-                pl.scan_parquet(rows).select(pl.len()),
-                without_key(read, rules).select(pl.len()),
-                pl.scan_parquet(errors).select(pl.len()),
-            ],
-            engine="streaming",
-        )
-    )
     storage.put_file(storage.workspace, identity.stage_key("cleaned", table), rows, PARQUET)
     storage.put_file(storage.workspace, identity.stage_key("cleaned", f"{table}.errors"), errors, PARQUET)
-    return Counts(written, left_out, listed)
+    return counted(read, rules, rows, errors)
 
 
 def _errors_by_rule(facts: Facts, scratch: Scratch) -> list[dg.TableRecord]:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from localgov_pipeline.defs.discretion import values_kept_out_of_logs
-from localgov_pipeline.defs.local_authority import comparison
+from localgov_pipeline.defs.local_authority import comparison, preview
 from localgov_pipeline.defs.local_authority.rejection import reject
 from localgov_pipeline.defs.local_authority.submission import SUBMISSIONS, Facts, SubmissionResource
 from localgov_pipeline.defs.scratch import Scratch
@@ -64,7 +64,7 @@ def checked(
         entries = [comparison.entry(outcome, submission) for outcome in outcomes]
         facts = cleaned._replace(checks=tuple(entries))
         comparison.write_findings(outcomes, scratch)
-    refused = comparison.refusal_of(entries)
+    refused = comparison.refusal_of(outcomes, facts)
     if refused is not None:
         context.log.info("Refused: %s", refused)
         reject(storage, submission, refused, facts)
@@ -72,7 +72,12 @@ def checked(
         with values_kept_out_of_logs():
             _write_results(storage, submission, scratch, facts)
         failed = sum(not entry["passed"] for entry in entries)
-        metadata = {"checks made": len(entries), "checks that failed": failed}
+        metadata: dict[str, int | dg.TableMetadataValue] = {
+            "checks made": len(entries),
+            "checks that failed": failed,
+            "checks": preview.checks(entries),
+            "what the columns hold": preview.columns(facts.tables, submission, scratch),
+        }
         yield dg.Output(facts, output_name="checked", metadata=metadata, data_version=facts.version())
     yield from _check_results(entries, submission)
 
@@ -110,4 +115,5 @@ def _write_results(storage: Storage, submission: SubmissionResource, scratch: Sc
         identity.result_key(name) for name in ("report.json", "errors.csv", *(f"{name}.csv" for name in facts.tables))
     }
     listed = {entry.key for entry in storage.objects(storage.data_store, identity.result_key(""))}
-    storage.remove(storage.data_store, sorted(listed - kept))
+    progress = {key for key in listed if key.startswith(identity.progress_prefix)}
+    storage.remove(storage.data_store, sorted(listed - kept - progress))

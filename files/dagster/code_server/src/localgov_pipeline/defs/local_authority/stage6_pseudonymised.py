@@ -110,7 +110,7 @@ def _part(
 
     table = declared(submission.dataset, submission.year).tables[name]
     rows = pl.scan_parquet(scratch.folder("cleaned") / f"{name}.parquet")
-    paths = write_shared(shared_table(rows, table, profile, keys), scratch.folder(f"shared/{profile}"), name)
+    paths = write_shared(shared_table(rows, table, profile, keys), table, scratch.folder(f"shared/{profile}"))
     key = submission.identity.stage_key("pseudonymised", f"{profile}/{name}")
     storage.put_file(storage.workspace, key, paths["parquet"], PARQUET)
     part = pl.scan_parquet(paths["parquet"])

@@ -34,12 +34,15 @@ def shared(
             files = {}
             for form, content_type in _TYPES.items():
                 path = folder / f"{name}.{form}"
-                key = submission.identity.shared_key(part["profile"], name, form)
+                sha256 = digest(path)
+                key = submission.identity.shared_key(part["profile"], name, sha256, form)
                 storage.put_file(storage.shared, key, path, content_type)
-                files[form] = {"key": key, "sha256": digest(path)}
+                files[form] = {"key": key, "sha256": sha256}
             tables[name] = {**found, **files}
         manifest = ManifestName(submission.dataset, part["profile"], submission.year).key
         entries.append({"profile": part["profile"], "bucket": storage.shared, "manifest": manifest, "tables": tables})
     facts = pseudonymised._replace(shared=tuple(entries))
     rows = {f"rows of {name}": table.shared for name, table in facts.tables.items()}
-    return dg.Output(facts, metadata={"profiles": len(entries), **rows}, data_version=facts.version())
+    manifests = {f"manifest of {part['profile']}": f"s3://{part['bucket']}/{part['manifest']}" for part in entries}
+    metadata: dict[str, int | str] = {"profiles": len(entries), **rows, **manifests}
+    return dg.Output(facts, metadata=metadata, data_version=facts.version())

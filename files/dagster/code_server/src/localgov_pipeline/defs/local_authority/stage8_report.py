@@ -49,16 +49,24 @@ def report(
     )
     finish(storage, document)
     _verify(storage, shared)
-    metadata: dict[str, int | str] = {"state": document.state, "rows": document.rows.written, "errors": errors.total}
+    failed = [check["title"] for check in shared.checks if not check["passed"]]
+    metadata: dict[str, int | str] = {
+        "state": document.state,
+        "rows": document.rows.written,
+        "errors": errors.total,
+        "warnings": "; ".join(failed) or "none",
+        "report": f"s3://{storage.data_store}/{identity.report_key}",
+    }
     return dg.MaterializeResult(metadata=metadata, data_version=shared.version())
 
 
 def _verify(storage: Storage, facts: Facts) -> None:
-    """Two versions of one upload at once could take each other's files away; then the run is tried again."""
+    """Two versions of one upload at once could take each other's files away; then the run as a whole is tried again."""
     for part in facts.shared:
         manifest = storage.fetch(storage.shared, part["manifest"])
         named = b"" if manifest is None else manifest.content
         for table in part["tables"].values():
             key = table["parquet"]["key"]
             if key.encode() in named and not storage.has(storage.shared, key):
-                raise FileNotFoundError(f"s3://{storage.shared}/{key} is named by its manifest and is not there.")
+                missing = f"s3://{storage.shared}/{key} is named by its manifest and is not there."
+                raise dg.Failure(missing, allow_retries=False)

@@ -17,20 +17,26 @@ from typing import Any, NamedTuple
 from localgov_pipeline.defs.storage import JSON, Storage
 from localgov_pipeline.lib import manifests
 from localgov_pipeline.lib.declarations import UnknownDatasetError, declared, retention_of
-from localgov_pipeline.lib.submissions import DatasetYear, submission_of_report, submission_of_withdrawal
+from localgov_pipeline.lib.submissions import (
+    DatasetYear,
+    submission_of_report,
+    submission_of_shared,
+    submission_of_withdrawal,
+)
 
 # Of a report, what later decisions need.
 _KEPT = (
     "submission", "state", "uploaded_at", "sha256", "tables", "shared", "schema_version", "code_version", "version_id",
     "duplicate_of",
 )  # fmt: skip
-_NOT_SUBMISSIONS = frozenset({"manifest.json"})
 
 
 class Listed(NamedTuple):
-    """`reports`: key to entity tag. `withdrawn`: submissions that somebody has asked to withdraw."""
+    """`reports`: key to entity tag; `written`: submission to when its report was written. `withdrawn`: submissions that
+    somebody has asked to withdraw."""
 
     reports: dict[str, str]
+    written: dict[str, datetime]
     withdrawn: frozenset[str]
 
 
@@ -58,8 +64,10 @@ def settle(storage: Storage, where: DatasetYear) -> Standing:
         found = _standing(where, listed, known)
         _switch(storage, where, found)
         seen = listed
-    _remove_what_is_not_named(storage, where, found)
-    storage.put(storage.data_store, where.index_key, json.dumps({"reports": known}).encode(), JSON)
+    _remove_what_is_not_named(storage, where, found, listed.written)
+    current = {table: report["submission"] for table, report in found.current.items()}
+    index = {"current": current, "reports": known}
+    storage.put(storage.data_store, where.index_key, json.dumps(index).encode(), JSON)
     return found
 
 
@@ -67,8 +75,10 @@ def _listed(storage: Storage, where: DatasetYear) -> Listed:
     results = storage.objects(storage.data_store, where.results_prefix)
     asked = storage.objects(storage.data_store, where.withdrawals_prefix)
     withdrawn = (submission_of_withdrawal(entry.key) for entry in asked)
+    reports = [(found.submission, entry) for entry in results if (found := submission_of_report(entry.key)) is not None]
     return Listed(
-        {entry.key: entry.etag for entry in results if submission_of_report(entry.key) is not None},
+        {entry.key: entry.etag for _, entry in reports},
+        {submission: entry.last_modified for submission, entry in reports},
         frozenset(submission.submission for submission in withdrawn if submission is not None),
     )
 
@@ -133,15 +143,14 @@ def _switch(storage: Storage, where: DatasetYear, found: Standing) -> None:
             storage.put(storage.shared, key, content, JSON)
 
 
-def _remove_what_is_not_named(storage: Storage, where: DatasetYear, found: Standing) -> None:
+def _remove_what_is_not_named(
+    storage: Storage, where: DatasetYear, found: Standing, written: Mapping[str, datetime]
+) -> None:
+    """But for what is younger than its submission's report: a run that is under way will name it in the next."""
     for profile, content in found.manifests.items():
         prefix = manifests.ManifestName(where.dataset, profile, where.year).prefix
         named = manifests.named_keys(content)
-        listed = {entry.key for entry in storage.objects(storage.shared, prefix)}
-        stale = {key for key in listed - named if _submission_of_shared(key) in found.reports}
-        storage.remove(storage.shared, sorted(stale))
-
-
-def _submission_of_shared(key: str) -> str:
-    name = key.rpartition("/")[2]
-    return "" if name in _NOT_SUBMISSIONS else name.rpartition(".")[0]
+        unnamed = [entry for entry in storage.objects(storage.shared, prefix) if entry.key not in named]
+        reported = [(entry, written.get(submission_of_shared(entry.key))) for entry in unnamed]
+        stale = [entry.key for entry, moment in reported if moment is not None and entry.last_modified <= moment]
+        storage.remove(storage.shared, stale)

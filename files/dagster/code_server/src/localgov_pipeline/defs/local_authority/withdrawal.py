@@ -14,8 +14,9 @@ from localgov_pipeline.defs.local_authority.erasure import erase_submission
 from localgov_pipeline.defs.local_authority.rejection import RETRIED, finish, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import ONE_AT_A_TIME, SubmissionResource, run_config
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import Storage
-from localgov_pipeline.lib.submissions import WITHDRAWALS_PREFIX, Upload, submission_of_withdrawal
+from localgov_pipeline.lib.submissions import WITHDRAWALS_PREFIX, Submission, Upload, submission_of_withdrawal
 
 _AUDITED = ("who", "when")
 
@@ -25,9 +26,13 @@ def withdraw_submission(context: dg.OpExecutionContext, storage: Storage, submis
     from localgov_pipeline.lib import outputs
 
     identity = submission.identity
-    asked = storage.fetch(storage.data_store, identity.withdrawal_key)
-    if asked is None:
+    found = next(storage.objects(storage.data_store, identity.withdrawal_key), None)
+    asked = None if found is None else storage.fetch(storage.data_store, identity.withdrawal_key)
+    if found is None or asked is None:
         context.log.info("Nobody asks for it any more: nothing to do.")
+        return
+    if _is_withdrawn(storage, identity.report_key, found.last_modified):
+        context.log.info("It has been withdrawn meanwhile: nothing to do.")
         return
     # It is asked for, so it is not current whatever its report says.
     before = settle(storage, identity.dataset_year).reports.get(identity.submission, {})
@@ -66,6 +71,7 @@ def _now() -> str:
 
 @dg.job(
     tags=RETRIED,
+    op_retry_policy=BACK_OFF,
     hooks={say_so_after_last_attempt},
     description="Take a submission back: from what is shared, and from every bucket.",
 )
@@ -77,7 +83,8 @@ def withdraw() -> None:
     job=withdraw,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notices requests to withdraw a submission: objects under `withdrawals/` in the data store.",
+    description="The safety net of withdrawals: finds requests (objects under `withdrawals/` in the data store) that "
+    "were not announced or not carried out.",
 )
 def withdrawals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Asked for until the report says that it is done, once a day again if it failed for good."""
@@ -94,10 +101,18 @@ def withdrawals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             finished[key] = entry.etag
             continue
         day = datetime.now(UTC).date().isoformat()
-        config = run_config(Upload(submission, ""))
-        tags = {ONE_AT_A_TIME: submission.path}
-        requests.append(dg.RunRequest(run_key=f"{bucket}/{key}@{entry.etag}~{day}", run_config=config, tags=tags))
+        requests.append(run_request(submission, f"{bucket}/{key}@{entry.etag}~{day}"))
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(finished))
+
+
+def run_request(submission: Submission, run_key: str) -> dg.RunRequest:
+    """The sensor of announcements asks for the same, under a key of its own: the run that comes second does nothing."""
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=withdraw.name,
+        run_config=run_config(Upload(submission, "")),
+        tags={ONE_AT_A_TIME: submission.path},
+    )
 
 
 def _is_withdrawn(storage: Storage, report_key: str, asked_at: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.lib.manifests import ManifestName
 
 
@@ -25,5 +26,6 @@ gather_shares = dg.define_asset_job(
     "gather_shares",
     selection=dg.AssetSelection.assets("regional_parts", "regional_tables", "regional_summary", "regional_manifest"),
     tags={"dagster/retry_strategy": "ALL_STEPS"},
+    op_retry_policy=BACK_OFF,
     description="Take over what some local authorities share anew of one dataset, profile and year.",
 )

@@ -15,8 +15,8 @@ from localgov_pipeline.lib import regional
 
 @dg.asset(
     kinds={"s3", "csv", "polars"},
-    description="How often each code comes from each local authority. 1 to 4 is shown as `<5`; where that is a single "
-    "number of an authority's column, `*` hides the next one too, since the rest would give it away.",
+    description="How often each code comes from each local authority. 1 to 4 is shown as `<5`, and `*` hides as "
+    "many of the next larger ones as it takes for no such number to follow from the rest.",
 )
 def regional_summary(
     regional_tables: Combined, storage: Storage, wanted: WantedGroup, scratch: Scratch

@@ -15,7 +15,7 @@ import polars as pl
 
 from localgov_pipeline.lib.declarations import Dataset, Table
 from localgov_pipeline.lib.findings import Finding
-from localgov_pipeline.lib.reading.shapes import ROW, ParsedTable, counted
+from localgov_pipeline.lib.reading.shapes import ROW, ParsedTable, counted, in_one_file, write_rows
 from localgov_pipeline.lib.reading.xml_records import Element, Expected, Layout, records
 
 _CHUNK_ROWS = 50_000
@@ -34,7 +34,7 @@ def read_nested(path: Path, dataset: Dataset, folder: Path) -> list[ParsedTable]
             table.add(number, record)
     notices = strangers.notices()
     return [
-        ParsedTable(table.table, table.scanned(), notices if not index else ()) for index, table in enumerate(tables)
+        ParsedTable(table.table, table.written(), notices if not index else ()) for index, table in enumerate(tables)
     ]
 
 
@@ -109,14 +109,13 @@ class _TableReading:
         frame = pl.DataFrame([pl.Series(ROW, columns[0], dtype=pl.UInt32), *texts])
         dates = [name for name, column in self.table.columns.items() if column.type == "date"]
         part = self.folder / f"{self.table.name}-{len(self.parts)}.parquet"
-        frame.with_columns(pl.col(dates).str.replace(_MIDNIGHT, "$1")).write_parquet(part, compression="lz4")
-        self.parts.append(part)
+        self.parts.append(write_rows(frame.lazy().with_columns(pl.col(dates).str.replace(_MIDNIGHT, "$1")), part))
         self.rows = []
 
-    def scanned(self) -> pl.LazyFrame:
+    def written(self) -> Path:
         if self.rows or not self.parts:
             self.write()
-        return pl.scan_parquet(self.parts, glob=False)
+        return in_one_file(self.parts, self.folder / f"{self.table.name}.parquet")
 
 
 def _kinds(table: Table) -> Iterator[_Kind]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the bytes of a text file to UTF-8 with one kind of line end, in one pass, or a refusal.
+"""From the bytes of a text file to UTF-8 with one kind of line end, or a refusal.
 
 Windows-1252, in which Excel saves the plain type 'CSV', is read where it is beyond doubt: when every character outside
 ASCII is a letter, a currency sign or a mark that people type. It is said in a notice. Nothing but free text can depend
@@ -13,7 +13,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from localgov_pipeline.lib.findings import FileRefusedError, Finding, refusal
 from localgov_pipeline.lib.reading.shapes import SAVE_AS_CSV
@@ -29,12 +29,40 @@ _CERTAIN_IN_1252 = bytes([*range(128), 0x80, 0x85, *range(0x91, 0x95), 0x96, 0x9
 _LIKE_UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
 
 
-def rewrite(source: Path, target: Path) -> list[Finding]:
-    """Write `source` to `target`; the notices say what was taken for granted."""
+class PlainText(NamedTuple):
+    """`path` is of UTF-8 with `\\n` for a line end; the notices say what was taken for granted."""
+
+    path: Path
+    notices: list[Finding]
+
+
+def plain_text(source: Path, target: Path) -> PlainText:
+    """The source itself where it is as wanted already, else the target, to which it was written."""
     size = source.stat().st_size
     if size > MAX_BYTES:
         reason = f"The file has more than {MAX_BYTES >> 30} GB. Split it, with the header in each part."
         raise refusal("size", reason)
+    if _is_plain(source):
+        return PlainText(source, [])
+    return PlainText(target, _rewrite(source, target))
+
+
+def _is_plain(source: Path) -> bool:
+    """ASCII with some text in it, `\\n` for a line end and no line that is too long. Whatever is not may still be
+    right, or is refused when it is rewritten."""
+    open_line, blank = 0, True
+    with source.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            first = chunk.find(b"\n")
+            longest = open_line + (first if first >= 0 else len(chunk))
+            if longest > MAX_LINE or not chunk.isascii() or b"\r" in chunk or b"\0" in chunk:
+                return False
+            open_line = len(chunk) - chunk.rfind(b"\n") - 1 if first >= 0 else longest
+            blank = blank and not chunk.strip()
+    return not blank
+
+
+def _rewrite(source: Path, target: Path) -> list[Finding]:
     with source.open("rb") as file:
         marked = file.read(2) in _BYTE_ORDER_MARKS
     encoding = "utf-16" if marked else "utf-8-sig"

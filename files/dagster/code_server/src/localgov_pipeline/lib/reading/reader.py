@@ -7,9 +7,9 @@ from pathlib import Path
 
 from localgov_pipeline.lib.declarations import Dataset
 from localgov_pipeline.lib.findings import refusal
-from localgov_pipeline.lib.reading import plain_text
 from localgov_pipeline.lib.reading.delimited import read_delimited
 from localgov_pipeline.lib.reading.kinds import Kind, kind_of
+from localgov_pipeline.lib.reading.plain_text import plain_text
 from localgov_pipeline.lib.reading.shapes import SAVE_AS_CSV, ParsedTable, Sheet
 
 
@@ -40,7 +40,6 @@ def _read_xml(kind: Kind, path: Path, dataset: Dataset, folder: Path) -> list[Pa
 
 
 def _read_text(path: Path, dataset: Dataset, folder: Path) -> list[ParsedTable]:
-    sheet = Sheet(folder / "text.csv")
-    notices = plain_text.rewrite(path, sheet.path)
-    table = read_delimited(sheet, dataset, folder)
-    return [table._replace(notices=(*notices, *table.notices))]
+    text = plain_text(path, folder / "text.csv")
+    table = read_delimited(Sheet(text.path), dataset, folder)
+    return [table._replace(notices=(*text.notices, *table.notices))]

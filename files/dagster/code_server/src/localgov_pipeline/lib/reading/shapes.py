@@ -19,12 +19,16 @@ SAVE_AS_CSV = "In Excel choose File, Save As, and the type 'CSV UTF-8 (Comma del
 
 
 class ParsedTable(NamedTuple):
-    """`rows`: the row's number and every declared column as text, blank is null; scanned from files in the folder that
-    was given to `read`. `notices` tell what was read in another way than a person may expect: none is an error."""
+    """`path`: one parquet file, in the folder that was given to `read`, with the row's number and every declared column
+    as text, blank is null. `notices` tell what was read in another way than a person may expect: none is an error."""
 
     table: Table
-    rows: pl.LazyFrame
+    path: Path
     notices: tuple[Finding, ...] = ()
+
+    @property
+    def rows(self) -> pl.LazyFrame:
+        return pl.scan_parquet(self.path, glob=False)
 
 
 class Sheet(NamedTuple):
@@ -39,6 +43,17 @@ class Sheet(NamedTuple):
     def refused(self, error: FileRefusedError) -> FileRefusedError:
         findings = [self.told(finding) for finding in error.findings]
         return FileRefusedError(findings, error.rows_read, error.table)
+
+
+def write_rows(rows: pl.LazyFrame, path: Path) -> Path:
+    """For the next stage, which reads all of it: quick to write, without what helps to find single rows."""
+    rows.sink_parquet(path, compression="lz4", statistics=False, engine="streaming")
+    return path
+
+
+def in_one_file(parts: list[Path], path: Path) -> Path:
+    """The only part as it is."""
+    return parts[0] if len(parts) == 1 else write_rows(pl.scan_parquet(parts, glob=False), path)
 
 
 def counted(number: int, thing: str) -> str:

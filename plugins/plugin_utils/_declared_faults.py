@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of an inventory's own declaration of services (`la_services_services`) cannot be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.localgov.platform.plugins.plugin_utils._balancers import balancers
+from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import (
+    STORES,
+    Declaration,
+    DeclarationError,
+    Service,
+    connections,
+)
+
+_NAME = "la_services_services"
+_TIERS = ("frontend", "dagit", "private")
+_KEYS = {
+    "image", "tier", "port", "desired_count", "alone", "on_demand", "command", "cpu", "memory", "environment",
+    "stop_timeout", "user", "capacity_provider", "connects_to", "balancer", "launches", "follows", "health_check",
+    "lists", "versions", "reads", "writes", "resumes", "deletes", "erases", "knows", "secrets", "alarm_at", "drains",
+    "roots", "signs_in", "init",
+}  # fmt: skip
+_ARROWS = ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
+_PIPELINE_LOCATIONS = ("data_store", "workspace", "shared", "member_shared")
+_SECRET = re.compile(
+    r"(database|database_admin):(username|password)|cache:token|sign_in:client_secret|session:(current|previous)"
+    r"|pseudonym:own|arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+"
+)
+
+
+def declared_faults(variables: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of the services that an account declares; of those of the roles' own declaration there are none."""
+    services = variables.get(_NAME)
+    if not isinstance(services, dict):
+        return  # The role's argument specification says what it is.
+    known = variables.get("platform_buckets", _PIPELINE_LOCATIONS)
+    faults = [fault for name, service in services.items() for fault in _service_faults(name, service, known)]
+    yield from (f"{_NAME}: {fault}" for fault in faults)
+    if not faults:
+        yield from (f"{_NAME}: {fault}" for fault in _faults_between(services, variables))
+
+
+def _service_faults(name: str, service: object, locations: object) -> Iterator[str]:
+    if not isinstance(service, dict):
+        yield f"{name} is {service!r}; expected is a mapping of what it needs, image and tier at least"
+        return
+    for key in service.keys() - _KEYS:
+        yield f"{name} has {key!r}, which is not known; expected are {', '.join(sorted(_KEYS))}"
+    yield from _value_faults(name, service)
+    for arrow in (arrow for key in _ARROWS for arrow in service.get(key) or []):
+        if isinstance(locations, (list, tuple)) and str(arrow).partition("/")[0] not in locations:
+            yield f"{name} names the location {arrow!r}; expected is one of {', '.join(locations)}"
+    for variable, secret in (service.get("secrets") or {}).items():
+        if not _SECRET.fullmatch(str(secret)):
+            yield (
+                f"{name} has the secret {variable}, which names none; expected is the ARN of a secret, or a key "
+                "such as database:password (never the secret itself)"
+            )
+
+
+def _value_faults(name: str, service: Service) -> Iterator[str]:
+    if not service.get("image"):
+        yield f"{name} has no image; expected is the name of one of the organisation's images"
+    if service.get("tier") not in _TIERS:
+        yield f"{name} has the tier {service.get('tier')!r}; expected is {' or '.join(_TIERS)}"
+    for key, least, most in (
+        ("port", 1, 65535),
+        ("desired_count", 0, 5000),
+        ("cpu", 256, 16384),
+        ("memory", 512, 122880),
+    ):
+        if key in service and not (_is_number(service[key]) and least <= service[key] <= most):
+            yield f"{name} has {key}: {service[key]!r}; expected is a whole number from {least} to {most}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _faults_between(services: Declaration, variables: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        connections(services)
+        balancers(services, variables.get("la_services_balancers") or {})
+    except DeclarationError as error:
+        yield str(error)
+        return
+    if circle := _circle(services):
+        yield (
+            f"connects_to goes in a circle, {' to '.join(circle)}; expected is that one of them does without the next, "
+            "as none of them could start first"
+        )
+
+
+def _circle(services: Declaration) -> list[str]:
+    """The services of one circle, the first of them at both ends; empty when there is none."""
+    done: set[str] = set()
+
+    def follow(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done or name in STORES:
+            return []
+        for target in services[name].get("connects_to") or []:
+            if found := follow(target, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    for name in services:
+        if found := follow(name, []):
+            return found
+    return []

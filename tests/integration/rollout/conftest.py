@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ruff: noqa: ANN401  boto3's clients have no static types
+"""Rollouts on a sandbox without tasks, as operators start them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
+
+from tests.integration.playbooks import INVENTORY, command, operators_environment, play
+from tests.sandbox.conftest import CHECKOUT, Sandbox
+
+# No images are pulled where no tasks run, so none are pushed: any digests do.
+DIGESTS = {name: f"sha256:{number:064}" for number, name in enumerate(("frontend", "dagit", "daemon", "code-server"))}
+SITE = CHECKOUT / "playbooks" / "site.yml"
+
+
+class Operator:
+    """Somebody with a folder of their own, in which reports and retry files come to lie."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self._sandbox = sandbox
+        self.folder = folder
+
+    def runs(self, playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> subprocess.CompletedProcess[str]:
+        own = {"LOCALGOV_ROLLOUT_REPORT_FOLDER": str(self.folder)}
+        return play(self._sandbox, self.folder, playbook, *arguments, inventory=inventory, **own)
+
+    def rolls_out(self, accounts: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        return self.runs(SITE, *_of(accounts, variables))
+
+    @contextmanager
+    def begins(self, accounts: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A rollout that goes on while the block does."""
+        environment = operators_environment(self._sandbox, self.folder)
+        begun = subprocess.Popen(
+            command(SITE, *_of(accounts, {})), cwd=self.folder, env=environment, stdout=subprocess.DEVNULL
+        )
+        try:
+            yield begun
+        finally:
+            begun.kill()
+            begun.wait()
+
+    def report(self, playbook: str = "site") -> dict[str, dict[str, Any]]:
+        """What the report says, by account."""
+        written = json.loads((self.folder / f"{playbook}.json").read_text(encoding="utf-8"))
+        return {account["name"]: account for account in written["accounts"]}
+
+    def page(self, playbook: str = "site") -> str:
+        return (self.folder / f"{playbook}.html").read_text(encoding="utf-8")
+
+
+def _of(accounts: str, variables: dict[str, Any]) -> list[str]:
+    return ["--limit", accounts, "-e", json.dumps({"platform_image_digests": DIGESTS, **variables})]
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox for all tests of this folder."""
+    shared = Sandbox(tmp_path_factory.mktemp("sandbox") / "state")
+    shared.start()
+    yield shared
+    shared.run("stop")
+
+
+@pytest.fixture
+def operator(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Operator]:
+    return lambda: Operator(sandbox, tmp_path_factory.mktemp("operator"))
+
+
+def s3_of(sandbox: Sandbox, account: str) -> Any:
+    """S3 as the account's deploy role, as modules have it."""
+    client = sandbox.client("s3", sandbox.deployer(account))
+    return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=1))
