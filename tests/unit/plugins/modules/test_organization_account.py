@@ -47,7 +47,12 @@ class Aws:
         return self
 
     def begins(self) -> Aws:
-        asked = {"AccountName": "barnet", "Email": GIVEN["email"], "RoleName": GIVEN["access_role"], "Tags": []}
+        asked: dict[str, Any] = {
+            "AccountName": "barnet",
+            "Email": GIVEN["email"],
+            "RoleName": GIVEN["access_role"],
+            "Tags": [],
+        }
         self.stub.add_response(
             "create_account", {"CreateAccountStatus": {"Id": "car-barnet", "State": "IN_PROGRESS"}}, asked
         )
