@@ -55,8 +55,8 @@ reset: install ## stop the sandbox and empty it
 demo: sandbox ## deploy an organisation and three authorities, and send a file through
 	@$(BIN)/python -m sandbox.journey
 
-plan: install ## say what site.yml would change, and change nothing: PLAN_FLAGS="-l camden -e drift=true"
-	@$(BIN)/ansible-playbook -i inventories/sandbox playbooks/plan.yml --check $(PLAN_FLAGS)
+plan: install ## say what site.yml would change, and fail if it is anything: PLAN_FLAGS="-l camden -e drift=true"
+	@$(BIN)/ansible-playbook -i inventories/sandbox playbooks/plan.yml --check -e fail_on_changes=true $(PLAN_FLAGS)
 
 docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/role_variables.py

@@ -17,6 +17,8 @@ description:
   - Accounts that are not done are listed in C(<playbook>.retry), for C(--limit @<playbook>.retry). Ansible's own
     retry files lack those that the rollout did not come to, and are announced in the middle of output that is JSON.
   - Nothing is printed where the output is JSON (C(stdout_callback)).
+  - An account is done when each play that it is one of the hosts of was brought to its end for it, and unfinished when
+    not, also where its turn never came.
   - A run that neither locks an account nor comes to a stack leaves no report, and neither does a rehearsal.
 requirements:
   - To be named in C(callbacks_enabled) of C(ansible.cfg), or in E(ANSIBLE_CALLBACKS_ENABLED).
@@ -34,17 +36,21 @@ options:
 
 import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible import constants, context
+from ansible.errors import AnsibleError
 from ansible.executor.stats import AggregateStats
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.inventory.host import Host
 from ansible.playbook import Playbook
+from ansible.playbook.play import Play
 from ansible.playbook.task import Task
 from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
 from ansible_collections.localgov.platform.plugins.plugin_utils._rollout_report import Rollout
 from ansible_collections.localgov.platform.plugins.plugin_utils._tables import aligned, printable
 from jinja2 import Environment, FileSystemLoader
@@ -73,13 +79,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def __init__(self) -> None:
         super().__init__()
         self._rollout = Rollout()
-        self._broken = False
+        self._batch: tuple[Play, list[str]] | None = None
         self._deploys = False
         self._playbook = ""
         self._began = time.time()
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         self._playbook = Path(playbook._file_name).stem
+        # All at once, so that those are told of whose turn never comes.
+        for play in playbook.get_plays():
+            # Whom a play is about may follow from a play before it.
+            with suppress(AnsibleError):
+                self._rollout.expect(play._uuid, _hosts(play))
+
+    def v2_playbook_on_play_start(self, play: Play) -> None:
+        """Of a play in batches it is told for each batch."""
+        self._finish_batch()
+        self._batch = play, _hosts(play)
+        self._rollout.expect(play._uuid, self._batch[1])
 
     def v2_runner_on_start(self, host: Host, task: Task) -> None:
         self._deploys = self._deploys or task.action in _ACTIONS
@@ -101,13 +118,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         name = result.task.get_name()
         self._rollout.fail(result.host.get_name(), name, result.task.action, result.result, reached=False)
 
-    def v2_playbook_on_no_hosts_remaining(self) -> None:
-        self._broken = True
-
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         if context.CLIARGS.get("check") or not self._deploys:
             return
-        self._rollout.close({*stats.failures, *stats.dark}, broken=self._broken)
+        self._finish_batch()
+        self._rollout.close({*stats.failures, *stats.dark})
         ended = time.time()
         report = self._rollout.report(
             playbook=self._playbook,
@@ -118,6 +133,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._write(report)
         if not str(constants.DEFAULT_STDOUT_CALLBACK).endswith(("json", "jsonl")):
             self._print(report)
+
+    def _finish_batch(self) -> None:
+        """Ansible removes from a play whom it does not bring to its end, whether for their own failure or others'."""
+        if self._batch:
+            play, hosts = self._batch
+            self._rollout.finish(play._uuid, [host for host in hosts if host not in play._removed_hosts])
 
     def _end(self, result: CallbackTaskResult) -> None:
         task = result.task
@@ -156,6 +177,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
                 f"\nOnce it is mended, run again {', '.join(unfinished)}: --limit @{self._file('retry')}"
             )
         self._display.display(f"\nThe page: {self._file('html')}\n")
+
+
+def _hosts(play: Play) -> list[str]:
+    """The hosts of a play under the limit, or of its batch where one has begun."""
+    variables = play.get_variable_manager()
+    pattern = Templar(loader=play.get_loader(), variables=variables.get_vars(play=play)).template(play.hosts)
+    return [host.get_name() for host in variables._inventory.get_hosts(pattern)]
 
 
 def _unfinished(report: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def take(
     take_from: str = "",
     is_over: Callable[[str], bool],
 ) -> str:
-    """Takes the lock, and says why it could be taken from another, if it was.
+    """Takes the lock, or renews it where this run has it, and says why it could be taken from another, if it was.
 
     `prepared` says that the bucket is certainly as it should be; otherwise one in which there has never been a lock is
     left to whoever makes it so. `take_from` is the owner from whom the lock is taken even though their run may go on;
@@ -85,24 +86,30 @@ def take(
             if _write(s3, bucket, key, claim, IfNoneMatch="*"):
                 return ""
             continue
-        if held.claim.run == claim.run:
-            return ""
-        because = _why_it_may_be_taken(held, take_from, is_over)
-        if held.claim != FREE and not because:
+        is_own = held.claim.run == claim.run
+        because = "" if is_own else _why_it_may_be_taken(held, take_from, is_over)
+        if held.claim != FREE and not is_own and not because:
             raise HeldByOtherError(_in_the_way(held))
         if _write(s3, bucket, key, claim, IfMatch=held.tag):
             return because
     raise HeldByOtherError(f"Others are taking the lock s3://{bucket}/{key} at this moment. Run this again.")
 
 
-def release(s3: Client, bucket: str, key: str, claim: Claim) -> bool:
-    """Gives the lock back, if it is this run's; whether it was."""
-    held = look(s3, bucket, key)
-    if held is None or held.claim.run != claim.run:
-        return False
-    # Where another was faster, it is theirs.
-    _write(s3, bucket, key, FREE, IfMatch=held.tag)
-    return True
+def release(s3: Client, bucket: str, key: str, claim: Claim) -> str:
+    """Gives the lock back if it is this run's; otherwise says who had it meanwhile.
+
+    A lock that is gone with its bucket, as after a teardown, is nobody's.
+    """
+    for number in range(_ATTEMPTS):
+        held = look(s3, bucket, key)
+        # S3 may have freed it although its answer was lost.
+        if held is None or (number and held.claim == FREE):
+            return ""
+        if held.claim.run != claim.run:
+            return _lost(held)
+        if _write(s3, bucket, key, FREE, IfMatch=held.tag):
+            return ""
+    return f"Others are taking the lock s3://{bucket}/{key} at this moment."
 
 
 def look(s3: Client, bucket: str, key: str) -> Held | None:
@@ -139,10 +146,16 @@ def run_is_over(run: str) -> bool:
     if [boot, namespace] != this_machine() or not boot:
         return False
     try:
-        # The second field, the command's name, may hold blanks and brackets.
-        stat = Path(f"/proc/{int(pid)}/stat").read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError):
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
         return True
+    except (OSError, OverflowError, ValueError):
+        return False  # It is somebody else's process, or none that can be asked about.
+    try:
+        # The second field, the command's name, may hold blanks and brackets.
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
     return stat.rpartition(")")[2].split()[19] != started
 
 
@@ -190,6 +203,16 @@ def _in_the_way(held: Held) -> str:
         f"{owner} deploys this account since {_moment(held.taken)}, so nothing was done here. Wait until that run has "
         f"ended, and run this again; the lock expires at {_moment(held.expires)}. If the run is certainly gone, take "
         f"its lock: -e platform_take_lock_from={owner}"
+    )
+
+
+def _lost(held: Held) -> str:
+    """Of a lock that a run had taken and finds with another."""
+    if held.claim == FREE:
+        return "This run had lost its lock, which had expired or was taken: another run has come and gone meanwhile."
+    return (
+        f"This run has lost its lock, which had expired or was taken: {held.claim.owner} deploys this account since "
+        f"{_moment(held.taken)}. Wait until that run has ended, and run this again."
     )
 
 

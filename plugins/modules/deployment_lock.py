@@ -21,9 +21,9 @@ description:
 options:
   state:
     description:
-      - V(held) takes the lock, and is content if this run has it.
-      - V(released) gives it back, if this run has it. Where that cannot be done there is a warning and no failure, as
-        the lock expires.
+      - V(held) takes the lock, and renews it if this run has it, so that O(lasts) begins anew.
+      - V(released) gives it back, if this run has it. If another run had it meanwhile, that is said as a warning. Where
+        it cannot be given back there is a warning and no failure, as the lock expires.
     type: str
     choices: [held, released]
     default: held
@@ -49,7 +49,7 @@ options:
     required: true
   lasts:
     description:
-      - After how many seconds the lock expires. No run should take longer.
+      - After how many seconds the lock expires. No run should take longer without renewing it.
     type: int
     default: 14400
   prepared:
@@ -80,6 +80,7 @@ attributes:
     description: There is nothing to compare.
 requirements:
   - python >= 3.11
+  - botocore >= 1.35.70, which knows the condition C(IfMatch) of C(PutObject)
 notes:
   - Permissions that the task's identity needs - C(s3:GetObject) and C(s3:PutObject) on the object, and
     C(s3:ListBucket) on the bucket.
@@ -164,11 +165,13 @@ _SESSION = (
 def _give_back(module: AnsibleAWSModule, s3: Client, claim: Claim) -> None:
     """What was deployed has not failed because a lock is left: it expires."""
     try:
-        release(s3, module.params["bucket"], module.params["object"], claim)
+        lost = release(s3, module.params["bucket"], module.params["object"], claim)
     except RefusedError as refused:
         module.warn(f"The lock is left, and goes when this run has ended or it expires. {refused}")
         module.exit_json(changed=False, held=True, prepared=True)
     _forget(module)
+    if lost:
+        module.warn(lost)
     module.exit_json(changed=False, held=False, prepared=True)
 
 

@@ -13,6 +13,7 @@ author:
   - localgov.platform contributors (!UNKNOWN)
 description:
   - Makes an account where the organisation has none of that name, waits until it is there, and moves it into a unit.
+    One that somebody has put into another unit is refused, and stays there.
   - Accounts are known by their names, so a second run makes none. One whose making was begun by an earlier run that was
     interrupted is waited for.
   - Accounts are never closed by it.
@@ -29,7 +30,8 @@ options:
     type: str
   organizational_unit:
     description:
-      - The id of the unit that the account is in. By default it stays where it is, at first in the root.
+      - The id of the unit that the account is in. By default it stays where it is, at first in the root. It is moved
+        from nowhere but the root.
     type: str
   access_role:
     description:
@@ -52,7 +54,7 @@ attributes:
     description: Says whether an account would be made or moved.
   diff_mode:
     support: none
-    description: The account that is made is named in the result.
+    description: There is nothing to compare.
 notes:
   - Only the management account of an organisation makes accounts. The task's identity is one of it, with the
     permissions of C(docs/accounts-policy.json).
@@ -190,6 +192,12 @@ def make(organizations: Client, given: dict[str, Any]) -> str:
             f"AWS is still making the account {given['name']} after {given['wait_timeout']} seconds. Run this again: "
             "it goes on to wait for the same one."
         )
+    if status.get("FailureReason") == "EMAIL_ALREADY_EXISTS":
+        # The answer to the request may have been lost on its way, and this be the answer to its repetition.
+        if first := under_way(organizations, given["name"]):
+            status = ended(organizations, first, given["wait_timeout"])
+        elif made := same(list(pages(organizations.list_accounts, "Accounts")), given):
+            return str(made["Id"])
     if status["State"] == "FAILED":
         reason = status.get("FailureReason", "without a reason")
         raise RefusedError(
@@ -197,6 +205,12 @@ def make(organizations: Client, given: dict[str, Any]) -> str:
             f"{_REASONS.get(reason, 'Put right what AWS names here, then run this again.')}"
         )
     return str(status["AccountId"])
+
+
+def same(accounts: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any] | None:
+    """The account of that name, if its address is the given one too."""
+    account = account_of(accounts, given["name"])
+    return account if account and account["Email"].lower() == given["email"].lower() else None
 
 
 def ended(organizations: Client, status: dict[str, Any], seconds: int) -> dict[str, Any]:
@@ -215,12 +229,17 @@ def ended(organizations: Client, status: dict[str, Any], seconds: int) -> dict[s
 
 
 def move(organizations: Client, account: str, unit: str | None, *, check: bool) -> bool:
-    """Whether it was, or would be, moved."""
+    """Whether it was, or would be, moved. RefusedError where it is in another unit, where somebody has put it."""
     if not unit:
         return False
     (parent,) = organizations.list_parents(aws_retry=True, ChildId=account)["Parents"]
     if parent["Id"] == unit:
         return False
+    if parent["Type"] != "ROOT":
+        raise RefusedError(
+            f"The account {account} is in the unit {parent['Id']}, not in {unit}, and is left there. Move it yourself "
+            "if it is the one that you mean; otherwise take another name."
+        )
     if not check:
         organizations.move_account(
             aws_retry=True, AccountId=account, SourceParentId=parent["Id"], DestinationParentId=unit

@@ -49,7 +49,7 @@ attributes:
     description: Says whether the file would be sent.
   diff_mode:
     support: none
-    description: What became of the sample is in the result.
+    description: There is nothing to compare.
 notes:
   - Permissions that the task's identity needs - C(s3:ListBucketVersions) on the bucket, C(s3:PutObject) on
     C(uploads/*/sample-*.csv) and C(withdrawals/*/sample-*.json), and C(s3:GetObject) on C(results/*/report.json) in it.

@@ -62,10 +62,12 @@ stacks:
       type: str
       sample: localgov-services
     status:
-      description: V(IN_SYNC), V(DRIFTED), or V(UNKNOWN) where the comparison failed or did not end in time.
+      description: >-
+        V(IN_SYNC), V(DRIFTED), or V(UNKNOWN) where the comparison did not end in time, or failed and found nothing
+        until then.
       type: str
     reason:
-      description: Why it failed; else empty.
+      description: Why not all could be compared; else empty.
       type: str
     checked:
       description: How many of its resources could be compared.
@@ -151,16 +153,19 @@ def wait(cloudformation: Client, comparisons: dict[str, str], seconds: int) -> d
 
 
 def told(cloudformation: Client, name: str, status: dict[str, str] | None) -> dict[str, Any]:
-    if status is None or status["DetectionStatus"] != "DETECTION_COMPLETE":
-        reason = "The comparison did not end in time." if status is None else status.get("DetectionStatusReason", "")
+    if status is None:
+        reason = "The comparison did not end in time."
         return {"stack": name, "status": "UNKNOWN", "reason": reason, "checked": 0, "resources": []}
+    # Of a comparison that failed there is what it came to before, or beside.
     found = list(pages(cloudformation.describe_stack_resource_drifts, "StackResourceDrifts", StackName=name))
+    resources = [_resource(entry) for entry in found if entry["StackResourceDriftStatus"] in _DRIFTED]
+    whole = status["DetectionStatus"] == "DETECTION_COMPLETE"
     return {
         "stack": name,
-        "status": status["StackDriftStatus"],
-        "reason": "",
+        "status": status["StackDriftStatus"] if whole else "DRIFTED" if resources else "UNKNOWN",
+        "reason": "" if whole else status.get("DetectionStatusReason") or "CloudFormation does not say why.",
         "checked": sum(entry["StackResourceDriftStatus"] in ("IN_SYNC", *_DRIFTED) for entry in found),
-        "resources": [_resource(entry) for entry in found if entry["StackResourceDriftStatus"] in _DRIFTED],
+        "resources": resources,
     }
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.localgov.platform.plugins.plugin_utils._balancers import balancers
+from ansible_collections.localgov.platform.plugins.plugin_utils._balancers import DEFAULTS, MEMBER_DEFAULTS, balancers
 from ansible_collections.localgov.platform.plugins.plugin_utils._declaration import (
     STORES,
     Declaration,
@@ -16,7 +16,7 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._declaration imp
     connections,
 )
 
-_NAME = "la_services_services"
+_NAME, _BALANCERS = "la_services_services", "la_services_balancers"
 _TIERS = ("frontend", "dagit", "private")
 _KEYS = {
     "image", "tier", "port", "desired_count", "alone", "on_demand", "command", "cpu", "memory", "environment",
@@ -25,6 +25,8 @@ _KEYS = {
     "roots", "signs_in", "init",
 }  # fmt: skip
 _ARROWS = ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
+_LISTS = ("connects_to", "launches", "follows", *_ARROWS)
+_MAPPINGS = ("environment", "secrets", "roots")
 _PIPELINE_LOCATIONS = ("data_store", "workspace", "shared", "member_shared")
 _SECRET = re.compile(
     r"(database|database_admin):(username|password)|cache:token|sign_in:client_secret|session:(current|previous)"
@@ -38,23 +40,44 @@ def declared_faults(variables: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(services, dict):
         return  # The role's argument specification says what it is.
     known = variables.get("platform_buckets", _PIPELINE_LOCATIONS)
-    faults = [fault for name, service in services.items() for fault in _service_faults(name, service, known)]
-    yield from (f"{_NAME}: {fault}" for fault in faults)
-    if not faults:
-        yield from (f"{_NAME}: {fault}" for fault in _faults_between(services, variables))
+    declared = variables.get(_BALANCERS) or {}
+    faults = [
+        f"{_NAME}: {fault}" for name, service in services.items() for fault in _service_faults(name, service, known)
+    ]
+    if isinstance(declared, dict):
+        faults += [
+            f"{_BALANCERS}: {fault}"
+            for name, settings in declared.items()
+            for fault in _form_faults(str(name), {} if settings is None else settings, DEFAULTS)
+        ]
+    yield from faults
+    # The role's argument specification says what the balancers are.
+    if not faults and isinstance(declared, dict):
+        yield from (f"{_NAME}: {fault}" for fault in _faults_between(services, declared))
 
 
-def _service_faults(name: str, service: object, locations: object) -> Iterator[str]:
+def said(value: object) -> str:
+    """A value as it may be told: of what may hold a password among other things, its kind alone."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, (list, tuple)) else repr(value)
+
+
+def _service_faults(name: object, service: object, locations: object) -> Iterator[str]:
+    if not isinstance(name, str):
+        yield f"the service {said(name)} is named by no text; expected is a name in quotes"
+        return
     if not isinstance(service, dict):
-        yield f"{name} is {service!r}; expected is a mapping of what it needs, image and tier at least"
+        yield f"{name} is {said(service)}; expected is a mapping of what it needs, image and tier at least"
         return
     for key in service.keys() - _KEYS:
         yield f"{name} has {key!r}, which is not known; expected are {', '.join(sorted(_KEYS))}"
     yield from _value_faults(name, service)
-    for arrow in (arrow for key in _ARROWS for arrow in service.get(key) or []):
-        if isinstance(locations, (list, tuple)) and str(arrow).partition("/")[0] not in locations:
-            yield f"{name} names the location {arrow!r}; expected is one of {', '.join(locations)}"
-    for variable, secret in (service.get("secrets") or {}).items():
+    for arrow in (arrow for key in _ARROWS for arrow in _texts(service.get(key))):
+        if isinstance(locations, (list, tuple)) and arrow.partition("/")[0] not in locations:
+            yield f"{name} names the location {arrow!r}; expected is one of {', '.join(map(str, locations))}"
+    secrets = service.get("secrets")
+    for variable, secret in secrets.items() if isinstance(secrets, dict) else ():
         if not _SECRET.fullmatch(str(secret)):
             yield (
                 f"{name} has the secret {variable}, which names none; expected is the ARN of a secret, or a key "
@@ -62,11 +85,35 @@ def _service_faults(name: str, service: object, locations: object) -> Iterator[s
             )
 
 
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _form_faults(name: str, given: object, defaults: Mapping[str, Any]) -> Iterator[str]:
+    """Of settings of which each is of the same kind as its default."""
+    if not isinstance(given, dict):
+        yield f"{name} is {said(given)}; expected is a mapping of its settings"
+        return
+    for key, default in defaults.items():
+        if key not in given or isinstance(default, bool):
+            continue
+        value = given[key]
+        if isinstance(default, list):
+            fits, expected = isinstance(value, list), "a list"
+        elif isinstance(default, int):
+            fits, expected = _is_number(value) or str(value).isdecimal(), "a whole number"
+        else:
+            # Codes of HTTP are text or one number.
+            fits, expected = isinstance(value, str) or (key == "health_codes" and _is_number(value)), "text"
+        if not fits:
+            yield f"{name} has {key}: {said(value)}; expected is {expected}"
+
+
 def _value_faults(name: str, service: Service) -> Iterator[str]:
     if not service.get("image"):
         yield f"{name} has no image; expected is the name of one of the organisation's images"
     if service.get("tier") not in _TIERS:
-        yield f"{name} has the tier {service.get('tier')!r}; expected is {' or '.join(_TIERS)}"
+        yield f"{name} has the tier {said(service.get('tier'))}; expected is {' or '.join(_TIERS)}"
     for key, least, most in (
         ("port", 1, 65535),
         ("desired_count", 0, 5000),
@@ -74,17 +121,25 @@ def _value_faults(name: str, service: Service) -> Iterator[str]:
         ("memory", 512, 122880),
     ):
         if key in service and not (_is_number(service[key]) and least <= service[key] <= most):
-            yield f"{name} has {key}: {service[key]!r}; expected is a whole number from {least} to {most}"
+            yield f"{name} has {key}: {said(service[key])}; expected is a whole number from {least} to {most}"
+    for key in _LISTS:
+        if service.get(key) is not None and _texts(service[key]) != service[key]:
+            yield f"{name} has {key}: {said(service[key])}; expected is a list of texts, such as [api]"
+    for key in _MAPPINGS:
+        if service.get(key) is not None and not isinstance(service[key], dict):
+            yield f"{name} has {key}: {said(service[key])}; expected is a mapping"
+    if isinstance(service.get("balancer"), dict):
+        yield from _form_faults(f"the balancer of {name}", service["balancer"], MEMBER_DEFAULTS)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _faults_between(services: Declaration, variables: Mapping[str, Any]) -> Iterator[str]:
+def _faults_between(services: Declaration, declared: dict[str, dict[str, Any]]) -> Iterator[str]:
     try:
         connections(services)
-        balancers(services, variables.get("la_services_balancers") or {})
+        balancers(services, declared)
     except DeclarationError as error:
         yield str(error)
         return

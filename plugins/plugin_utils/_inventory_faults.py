@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.localgov.platform.plugins.plugin_utils._addressing import AddressError, account_range, overlaps
-from ansible_collections.localgov.platform.plugins.plugin_utils._declared_faults import declared_faults
+from ansible_collections.localgov.platform.plugins.plugin_utils._declared_faults import declared_faults, said
 from ansible_collections.localgov.platform.plugins.plugin_utils._session_request import (
     InvalidRequestError,
     session_request,
@@ -77,7 +77,11 @@ def _regions() -> set[str]:
 
 # An account's own, which its roles are told by the playbooks. The last part is what an operator is told to write.
 FORMS: dict[str, Form] = {
-    "platform_region": Form(lambda value: value in _regions(), "the name of a region, such as eu-west-2", needed=True),
+    "platform_region": Form(
+        lambda value: isinstance(value, str) and value in _regions(),
+        "the name of a region, such as eu-west-2",
+        needed=True,
+    ),
     "platform_organisation_id": Form(
         _text(r"o-[a-z0-9]{10,32}"), "the organisation's id, such as o-a1b2c3d4e5", needed=True
     ),
@@ -134,6 +138,10 @@ FORMS: dict[str, Form] = {
         lambda value: isinstance(value, dict) and all(map(_text(_DIGEST.pattern), value.values())),
         "a mapping of images to digests, each sha256: and 64 hexadecimal digits",
     ),
+    "platform_images": Form(
+        lambda value: isinstance(value, dict) and all(isinstance(image, dict) for image in value.values()),
+        "a mapping of images to mappings, such as {frontend: {context: files/frontend}}",
+    ),
     "platform_add_users_image": Form(
         lambda value: (
             isinstance(value, str)
@@ -156,11 +164,12 @@ FORMS: dict[str, Form] = {
 }
 # Looked at on their own, or read by playbooks of other kinds than a rollout.
 _OTHERS = {
-    "platform_cidr", "platform_hours", "platform_images", "platform_image_layouts", "platform_images_archives",
+    "platform_cidr", "platform_hours", "platform_image_layouts", "platform_images_archives",
     "platform_images_build", "platform_images_engine", "platform_images_platform", "platform_plain_http_endpoint_url",
     "platform_principals", "platform_take_lock_from", "platform_verify_at_once", "platform_verify_service",
-    "platform_way_in", "platform_webserver_longest", "platform_workflow_stack",
+    "platform_way_in", "platform_webserver_longest",
 }  # fmt: skip
+KNOWN = {*FORMS, *_OTHERS}
 
 
 def faults_of(variables: Variables, specifications: Mapping[str, Specification]) -> Iterator[str]:
@@ -224,7 +233,7 @@ def _platform_faults(variables: Variables) -> Iterator[str]:
                 yield f"{name} is missing; expected is {form.expected}"
         elif not form.fits(variables[name]):
             yield _not_as_expected(name, variables[name], form.expected)
-    yield from _misspelt(variables, "platform_", {*FORMS, *_OTHERS})
+    yield from _misspelt(variables, "platform_", KNOWN)
     yield from _unit_faults(variables)
 
 
@@ -265,6 +274,8 @@ def _people_faults(variables: Variables) -> Iterator[str]:
     if variables.get("platform_add_users_image") != "frontend":
         return
     own = variables.get("platform_images")
+    if own is not None and not FORMS["platform_images"].fits(own):
+        return  # That is said already.
     if own is not None and (own.get("frontend") or {}).get("context") != "files/frontend":
         return
     if variables.get("platform_sign_in", "cognito") != "cognito" or variables.get("platform_sign_in_saml"):
@@ -318,5 +329,5 @@ def _misspelt(variables: Variables, prefix: str, known: set[str]) -> Iterator[st
 
 def _not_as_expected(name: str, value: object, expected: str) -> str:
     # Who puts a secret where its ARN belongs does not find it in the log as well.
-    said = "not as expected" if "secret" in name else repr(value)
-    return f"{name} is {said}; expected is {expected}"
+    told = "not as expected" if "secret" in name else said(value)
+    return f"{name} is {told}; expected is {expected}"

@@ -59,12 +59,12 @@ def report(
         for resource in change["resources"]
         if resource["data"]
     ]
-    drifted = [drift for plan in plans for drift in plan["drifts"] if drift["status"] != "IN_SYNC"]
+    drifted = [drift for plan in plans for drift in plan["drifts"] if drift["status"] == "DRIFTED"]
     return {
         "lines": _lines(plans),
         "accounts": plans,
         "data": data,
-        "unclear": [change for change in every if change["action"] == "unclear"],
+        "unclear": list(_unclear(plans)),
         "unseen": _tasks_unseen(unseen),
         "counts": {
             "accounts": len(plans),
@@ -90,6 +90,24 @@ def _by_account(
         else:
             plan["changes"].append(change)
     return list(plans.values())
+
+
+def _unclear(plans: Iterable[AccountPlan]) -> Iterator[dict[str, str]]:
+    """What could not be found out: `account`, `name`, `detail`."""
+    for plan in plans:
+        for change in plan["changes"]:
+            if change["action"] == "unclear":
+                yield {"account": plan["account"], "name": change["name"], "detail": change["detail"]}
+        for drift in plan["drifts"]:
+            if detail := not_compared(drift):
+                yield {"account": plan["account"], "name": drift["stack"], "detail": detail}
+
+
+def not_compared(drift: Drift) -> str:
+    """Why it is not known, of all or of a part of the stack, whether it has drifted; empty where it is."""
+    if drift["reason"] or drift["status"] not in ("IN_SYNC", "DRIFTED"):
+        return f"Not compared with what there is: {drift['reason'] or drift['status']}"
+    return ""
 
 
 def _tasks_unseen(unseen: Iterable[Unseen]) -> list[dict[str, Any]]:
@@ -143,8 +161,8 @@ def _rows(plan: AccountPlan) -> Iterator[Row]:
             changed = ", ".join(difference["path"] for difference in drifted["differences"])
             what = f"{drifted['status'].lower()} {changed}".strip()
             yield _row(f"stack {drift['stack']}", "drifted", drifted["name"], drifted["type"], what)
-        if not drift["resources"] and drift["status"] != "IN_SYNC":
-            yield _row(f"stack {drift['stack']}", "drifted", f"{drift['status'].lower()} {drift['reason']}".strip())
+        if detail := not_compared(drift):
+            yield _row(f"stack {drift['stack']}", "unclear", detail)
 
 
 def _row(what: str, action: str, resource: str, kind: str = "", replaced: str = "") -> Row:

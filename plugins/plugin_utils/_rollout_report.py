@@ -18,7 +18,7 @@ class Account:
     """One account's part of the rollout, as the report has it."""
 
     name: str
-    outcome: str = "done"  # done, failed, unreachable, or unfinished where the rollout stopped before its end
+    outcome: str = "unfinished"  # done, failed, unreachable, or unfinished where the rollout stopped before its end
     changes: int = 0
     seconds: float = 0.0  # of its own tasks; an account also waits for others
     stacks: list[dict[str, Any]] = field(default_factory=list)
@@ -28,11 +28,23 @@ class Account:
 
 
 class Rollout:
-    """Is told of each task as it begins and ends."""
+    """Is told who has which plays ahead and has finished them, and of each task as it begins and ends."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
+        self._ahead: dict[str, set[str]] = {}
         self._begun: dict[tuple[str, str], float] = {}
+
+    def expect(self, play: str, hosts: Iterable[str]) -> None:
+        """These hosts are done only when they have finished this play."""
+        for host in hosts:
+            self.accounts.setdefault(host, Account(host))
+            self._ahead.setdefault(host, set()).add(play)
+
+    def finish(self, play: str, hosts: Iterable[str]) -> None:
+        """These hosts have come to the end of this play."""
+        for host in hosts:
+            self._ahead[host].discard(play)
 
     def begin(self, host: str, task: str, now: float) -> None:
         """Task is the task's own id, not its name."""
@@ -53,12 +65,13 @@ class Rollout:
         account.outcome = "failed" if reached else "unreachable"
         account.failure = {"task": task_name, "reason": reason(action, result)}
 
-    def close(self, failed: Iterable[str], *, broken: bool) -> None:
-        """Settles the outcomes: `failed` are the accounts that ended so; `broken`: the run stopped before its end."""
+    def close(self, failed: Iterable[str]) -> None:
+        """Settles the outcomes: `failed` are accounts that ended so; others are done if no play is ahead of them."""
         ended = set(failed)
         for account in self.accounts.values():
             if account.name not in ended:
-                account.outcome, account.failure = "unfinished" if broken else "done", None
+                account.outcome = "unfinished" if self._ahead.get(account.name) else "done"
+                account.failure = None
 
     def report(self, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON takes
         """As it is written to JSON, accounts by name."""

@@ -17,6 +17,7 @@ import requests
 from sandbox.people import Person
 
 _SECONDS_TO_ANSWER = 30
+_ON_ITS_WAY = frozenset({"waiting", "overdue", "sharing", "withdrawing"})
 _INPUT = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 _FORM_TOKEN = re.compile(r'<meta name="form-token" content="([^"]+)">')
 Found = TypeVar("Found")
@@ -105,13 +106,13 @@ def upload(frontend: str, content: bytes, *, dataset: str = "ssda903", year: int
 
 
 def wait_for_result(submission: Submission, seconds: float = 120) -> str:
-    """`accepted` or `rejected`, from the same place that the waiting page asks."""
+    """`accepted`, `rejected`, `duplicate` or `withdrawn`, from the same place that the waiting page asks."""
 
     def state() -> str | None:
         answer = _browser(submission.follow).get(f"{submission.follow}/status", timeout=_SECONDS_TO_ANSWER)
         answer.raise_for_status()
         found: str = answer.json()["state"]
-        return None if found in ("waiting", "overdue") else found
+        return None if found in _ON_ITS_WAY else found
 
     return wait_for(state, f"a result of submission {submission.identifier} at {submission.follow}", seconds)
 

@@ -106,6 +106,14 @@ def joined(onboard: Onboard) -> subprocess.CompletedProcess[str]:
         (["name=Barnet_1"], 'It is now "Barnet_1"'),
         (["name=organisation"], "no name of a group"),
         (["name=barnet", "account_id=12345"], 'account_id is "12345", and has to be twelve digits'),
+        (["name=barnet", "account_id=200000000001"], "which is the account of hub. Give that of barnet"),
+        (["name=barnet", "email=barnet@example.invalid", "cidr=10.0.0.0/16"], "of barnet overlaps that of hub. Give"),
+        (["name=barnet", "email=barnet@example.invalid", "cidr=10.0.1.0/20"], "barnet: '10.0.1.0/20' is no IPv4 range"),
+        (["name=barnet", "email=barnet@example.invalid", "cidr=10.1.0.0/28"], "an account's range is from /16 to /20"),
+        (
+            ["name=barnet", "email=barnet@example.invalid", '{"platform_operators": []}'],
+            "Give platform_operators, the ARNs of those who deploy",
+        ),
         (["name=barnet"], "The organisation has no account named barnet. Give its e-mail address to make it"),
         (["name=barnet", "email=barnet"], "'barnet' is no e-mail address such as aws+barnet@example.gov.uk"),
         (["name=barnet", "email=Croydon@example.invalid"], "is the address of the account croydon"),
@@ -176,3 +184,26 @@ def test_the_same_command_again_changes_nothing(
     assert again.returncode == 0, again.stdout[-4000:]
     assert {host: counts["changed"] for host, counts in recap(again).items() if counts["changed"]} == {}
     assert accounts(sandbox) == before
+
+
+def test_a_deploy_role_that_others_keep_is_left_as_it_is_and_said_to_be_theirs(
+    sandbox: Sandbox, joined: subprocess.CompletedProcess[str], onboard: Onboard
+) -> None:
+    barnet = accounts(sandbox)["barnet"]["Id"]
+    iam = sandbox.client("iam", {"aws_access_key_id": barnet, "aws_secret_access_key": "test"})
+    other = f"arn:aws:iam::{barnet}:root"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": other}, "Action": "sts:AssumeRole"}],
+    }
+    before = iam.get_role(RoleName="localgov-deploy")["Role"]["AssumeRolePolicyDocument"]
+    iam.update_assume_role_policy(RoleName="localgov-deploy", PolicyDocument=json.dumps(trust))
+    try:
+        refused = onboard("-e", "name=barnet")
+        assert refused.returncode != 0
+        said = " ".join(refused.stdout.split())
+        assert "barnet has a role localgov-deploy that does not let you in, and is left as it is" in said
+        assert other in said
+        assert iam.get_role(RoleName="localgov-deploy")["Role"]["AssumeRolePolicyDocument"] == trust
+    finally:
+        iam.update_assume_role_policy(RoleName="localgov-deploy", PolicyDocument=json.dumps(before))

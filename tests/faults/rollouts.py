@@ -88,10 +88,12 @@ class Rollouts:
         return verdict
 
     def with_kill(self, after: float) -> Verdict:
-        """A rollout whose controller is killed after so many seconds, and once more."""
+        """A rollout whose controller is killed after so many seconds, or earlier where it ends before, and another."""
         began = time.monotonic()
         self._fresh()
-        self._play(kill_after=after)
+        while self._play(kill_after=after).returncode != -signal.SIGKILL:
+            after /= 2
+            self._fresh()
         verdict = Verdict(f"kill after {after:.1f} s", "killed")
         left = self._left_running()
         if left:

@@ -64,7 +64,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unit-without-star": (
         {"platform_organisational_unit_paths": ["o-a1b2c3d4e5/r-ab12/ou-ab12-11111111"]},
-        r"platform_organisational_unit_paths is \['o-a1b2c3d4e5/r-ab12/ou-ab12-11111111'\]; .*ends in /\*",
+        r"platform_organisational_unit_paths is a list; .*ends in /\*",
     ),
     "unit-of-another": (
         {"platform_organisational_unit_paths": ["o-zzzzzzzzzz/r-ab12/ou-ab12-11111111/*"]},
@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "sign-in": ({"platform_sign_in": "saml"}, r"platform_sign_in is 'saml'; expected is cognito or none"),
     "saml": (
         {"platform_sign_in_saml": {"provider": "council"}},
-        r"platform_sign_in_saml is .*; expected is provider.*metadata_url",
+        r"platform_sign_in_saml is a mapping; expected is provider.*metadata_url",
     ),
     "second-factor": (
         {"platform_sign_in_mfa": True},
@@ -120,9 +120,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "digests": (
         {"platform_image_digests": {"frontend": "latest"}},
-        r"platform_image_digests is .*'latest'.*; .*sha256:",
+        r"platform_image_digests is a mapping; .*sha256:",
     ),
-    "topics": ({"platform_alarm_topics": [NO_ARN]}, r"platform_alarm_topics is \['not-an-arn'\]; .*ARNs"),
+    "topics": ({"platform_alarm_topics": [NO_ARN]}, r"platform_alarm_topics is a list; .*ARNs"),
     "misspelt": (
         {"platform_cird": "10.99.0.0/20"},
         r"platform_cird is no variable that is read; expected is perhaps platform_cidr",
@@ -188,6 +188,35 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no-mapping": (
         {"la_services_services": {"web": "web:latest"}},
         r"la_services_services: web is 'web:latest'; expected is a mapping",
+    ),
+    "list-of-secrets": (services(secrets=["a"]), r"web has secrets: a list; expected is a mapping"),
+    "number-of-reads": (services(reads=5), r"web has reads: 5; expected is a list of texts"),
+    "text-of-reads": (services(reads="data_store"), r"web has reads: 'data_store'; expected is a list of texts"),
+    "number-of-targets": (services(connects_to=5), r"web has connects_to: 5; expected is a list of texts"),
+    "text-of-targets": (services(connects_to="api"), r"web has connects_to: 'api'; expected is a list of texts"),
+    "list-of-targets": (services(connects_to=[["api"]]), r"web has connects_to: a list; expected is a list of texts"),
+    "text-of-environment": (services(environment="A"), r"web has environment: 'A'; expected is a mapping"),
+    "unnamed-service": ({"la_services_services": {5: SERVICE}}, r"the service 5 is named by no text; expected"),
+    "list-of-regions": ({"platform_region": ["eu-west-2"]}, r"platform_region is a list; .*eu-west-2"),
+    "list-of-balancers": (
+        {"la_services_balancers": ["x"], **services()},
+        r"la_services_balancers is a list; expected is a mapping",
+    ),
+    "balancer": (
+        {"la_services_balancers": {"web": ["x"]}, **services()},
+        r"la_services_balancers: web is a list; expected is a mapping of its settings",
+    ),
+    "setting-of-a-balancer": (
+        {"la_services_balancers": {"web": {"idle_timeout": "long"}}, **services()},
+        r"la_services_balancers: web has idle_timeout: 'long'; expected is a whole number",
+    ),
+    "list-of-images": (
+        {"platform_images": ["frontend"], "platform_add_users_image": "frontend"},
+        r"platform_images is a list; expected is a mapping of images",
+    ),
+    "password": (
+        {"la_services_services": {"web": [{"environment": {"PASSWORD": "hunter2"}}]}},
+        r"la_services_services: web is a list; expected is a mapping",
     ),
     "undefined": (
         {"platform_public_url": "https://{{ nowhere }}"},

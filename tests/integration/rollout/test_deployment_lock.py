@@ -9,10 +9,12 @@ import sys
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.localgov.platform.plugins.lookup.this_run import LookupModule
+from ansible_collections.localgov.platform.plugins.module_utils import _deployment_lock
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import (
     Claim,
     HeldByOtherError,
@@ -104,6 +106,21 @@ def test_a_run_that_asks_again_has_its_lock(takes: Callable[..., str]) -> None:
     assert takes(ALICE) == ""
 
 
+def test_a_run_that_asks_again_has_its_lock_for_longer(takes: Callable[..., str], s3: Any, bucket: str) -> None:
+    takes(Claim(ALICE.owner, ALICE.run, 0))
+    takes(ALICE)
+    with pytest.raises(HeldByOtherError):
+        takes(BOB)
+    assert owner(s3, bucket) == "alice@laptop"
+
+
+def test_a_run_that_has_lost_its_lock_cannot_keep_it_for_longer(takes: Callable[..., str]) -> None:
+    takes(Claim(ALICE.owner, ALICE.run, 0))
+    takes(BOB)
+    with pytest.raises(HeldByOtherError, match="bob@desk deploys this account"):
+        takes(ALICE)
+
+
 def test_the_lock_is_taken_from_whom_the_operator_names_and_from_nobody_else(takes: Callable[..., str]) -> None:
     takes(ALICE)
     with pytest.raises(HeldByOtherError):
@@ -111,19 +128,30 @@ def test_the_lock_is_taken_from_whom_the_operator_names_and_from_nobody_else(tak
     assert "taken from alice@laptop" in takes(BOB, take_from="alice@laptop")
 
 
-def test_a_run_gives_back_its_own_lock_and_no_other(takes: Callable[..., str], s3: Any, bucket: str) -> None:
+def test_a_run_gives_back_its_own_lock(takes: Callable[..., str], s3: Any, bucket: str) -> None:
     takes(ALICE)
-    assert not release(s3, bucket, KEY, BOB)
-    assert owner(s3, bucket) == "alice@laptop"
-    assert release(s3, bucket, KEY, ALICE)
+    assert release(s3, bucket, KEY, ALICE) == ""
     assert takes(BOB) == ""
 
 
-def test_a_run_from_which_the_lock_was_taken_leaves_it_alone(takes: Callable[..., str], s3: Any, bucket: str) -> None:
+def test_a_run_that_lost_its_lock_leaves_it_alone_and_says_who_has_it(
+    takes: Callable[..., str], s3: Any, bucket: str
+) -> None:
     takes(ALICE)
     takes(BOB, take_from="alice@laptop")
-    assert not release(s3, bucket, KEY, ALICE)
+    assert "has lost its lock, which had expired or was taken: bob@desk" in release(s3, bucket, KEY, ALICE)
     assert owner(s3, bucket) == "bob@desk"
+
+
+def test_a_run_is_told_also_of_another_that_has_come_and_gone(takes: Callable[..., str], s3: Any, bucket: str) -> None:
+    takes(ALICE)
+    takes(BOB, take_from="alice@laptop")
+    release(s3, bucket, KEY, BOB)
+    assert "another run has come and gone" in release(s3, bucket, KEY, ALICE)
+
+
+def test_of_a_lock_that_is_gone_with_its_bucket_nothing_is_said(s3: Any) -> None:
+    assert release(s3, "localgov-none-rollout", KEY, ALICE) == ""
 
 
 def test_a_run_of_this_machine_is_over_when_its_process_is_gone() -> None:
@@ -132,6 +160,19 @@ def test_a_run_of_this_machine_is_over_when_its_process_is_gone() -> None:
     assert not run_is_over(run)
     process.communicate(b"\n")
     assert run_is_over(run)
+
+
+def test_a_process_that_cannot_be_looked_at_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where /proc hides the processes of others."""
+    (this,) = LookupModule().run([])
+
+    def hidden(path: Path, *_: object, **__: object) -> str:
+        raise FileNotFoundError(path)
+
+    machine = this_machine()
+    monkeypatch.setattr(_deployment_lock, "this_machine", lambda: machine)
+    monkeypatch.setattr(Path, "read_text", hidden)
+    assert not run_is_over(this["run"])
 
 
 def test_nothing_is_said_of_runs_of_other_machines() -> None:

@@ -61,10 +61,10 @@ def told(done: subprocess.CompletedProcess[str]) -> str:
 
 def decided(folder: Path, outputs: dict[str, str] | None, *arguments: str) -> str:
     """The pool to which the workflow would add people, or why there would be none."""
-    (play,) = yaml.safe_load((PLAYBOOKS / "workflow.yml").read_text())
-    names = [task["name"] for task in play["tasks"]]
-    refusal = play["tasks"][names.index(REFUSAL)]
-    keep = play["tasks"][names.index("Keep the one by which people are added to the account's sign-in")]
+    steps = yaml.safe_load((PLAYBOOKS / "tasks" / "workflow.yml").read_text())
+    names = [step["name"] for step in steps]
+    refusal = steps[names.index(REFUSAL)]
+    keep = steps[names.index("Keep the one by which people are added to the account's sign-in")]
     assert names.index(REFUSAL) < names.index(keep["name"])
     stacks = {} if outputs is None else {"localgov-signin": {"stack_outputs": outputs}}
     tasks = [

@@ -13,7 +13,7 @@ from ansible_collections.localgov.platform.plugins.modules import organization_a
 from botocore.stub import Stubber
 
 ID, OTHER = "111122223333", "444455556666"
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "name": "barnet",
     "email": "aws+barnet@example.gov.uk",
     "organizational_unit": None,
@@ -35,7 +35,7 @@ class Aws:
             "organizations", region_name="us-east-1", aws_access_key_id="made-up-id", aws_secret_access_key="made-up"
         )
         self.stub = Stubber(client)
-        self.stub.add_response("list_accounts", {"Accounts": list(accounts)}, {})
+        self.lists(*accounts)
         self.stub.activate()
         self.client = RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=1))
 
@@ -47,7 +47,12 @@ class Aws:
         return self
 
     def begins(self) -> Aws:
-        asked = {"AccountName": "barnet", "Email": GIVEN["email"], "RoleName": GIVEN["access_role"], "Tags": []}
+        asked: dict[str, Any] = {
+            "AccountName": "barnet",
+            "Email": GIVEN["email"],
+            "RoleName": GIVEN["access_role"],
+            "Tags": [],
+        }
         self.stub.add_response(
             "create_account", {"CreateAccountStatus": {"Id": "car-barnet", "State": "IN_PROGRESS"}}, asked
         )
@@ -59,6 +64,10 @@ class Aws:
             {"CreateAccountStatus": {"Id": "car-barnet", **status}},
             {"CreateAccountRequestId": "car-barnet"},
         )
+        return self
+
+    def lists(self, *accounts: dict[str, str]) -> Aws:
+        self.stub.add_response("list_accounts", {"Accounts": list(accounts)}, {})
         return self
 
     def keep(self, **given: Any) -> dict[str, Any]:  # noqa: ANN401  options of the module
@@ -83,6 +92,14 @@ def test_what_an_interrupted_run_began_is_not_begun_again() -> None:
     assert aws.keep()["account"]["id"] == ID
 
 
+def test_one_whose_first_answer_was_lost_is_found_by_its_name() -> None:
+    refused = {"State": "FAILED", "FailureReason": "EMAIL_ALREADY_EXISTS"}
+    made = Aws().is_under_way().begins().says(**refused).is_under_way().lists(entry(Email=str(GIVEN["email"]).upper()))
+    assert made.keep()["account"]["id"] == ID
+    goes_on = Aws().is_under_way().begins().says(**refused).is_under_way("barnet").says(State="SUCCEEDED", AccountId=ID)
+    assert goes_on.keep()["account"]["id"] == ID
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
@@ -94,7 +111,10 @@ def test_what_an_interrupted_run_began_is_not_begun_again() -> None:
 )
 def test_why_none_was_made_is_said_with_what_to_do(status: dict[str, str], reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
-        Aws().is_under_way().begins().says(**status).keep()
+        aws = Aws().is_under_way().begins().says(**status)
+        if status.get("FailureReason") == "EMAIL_ALREADY_EXISTS":
+            aws.is_under_way().lists(entry("camden"))
+        aws.keep()
 
 
 @pytest.mark.parametrize(
@@ -125,3 +145,13 @@ def test_an_account_is_moved_into_its_unit_unless_it_is_there() -> None:
             asked = {"AccountId": ID, "SourceParentId": root, "DestinationParentId": unit}
             aws.stub.add_response("move_account", {}, asked)
         assert aws.keep(organizational_unit=unit)["changed"] is moved
+
+
+def test_an_account_that_somebody_has_put_elsewhere_is_left_there() -> None:
+    aws = Aws(entry())
+    parent = {"Id": "ou-ab12-22222222", "Type": "ORGANIZATIONAL_UNIT"}
+    aws.stub.add_response("list_parents", {"Parents": [parent]}, {"ChildId": ID})
+    with pytest.raises(
+        RefusedError, match=f"The account {ID} is in the unit ou-ab12-22222222, not in ou-ab12-11111111"
+    ):
+        aws.keep(organizational_unit="ou-ab12-11111111")

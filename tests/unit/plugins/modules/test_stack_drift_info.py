@@ -78,8 +78,18 @@ def test_resources_that_could_be_compared_are_counted_and_those_that_differ_name
 def test_a_comparison_that_fails_is_not_taken_for_none() -> None:
     aws = Aws(localgov_events="CREATE_COMPLETE").compares("localgov-events")
     aws.says("localgov-events", "DETECTION_FAILED", DetectionStatusReason="Not authorised to read the queue")
+    aws.finds("localgov-events")
     (stack,) = aws.drifts()
     assert (stack["status"], stack["reason"]) == ("UNKNOWN", "Not authorised to read the queue")
+
+
+def test_what_a_comparison_found_before_it_failed_is_told_with_the_reason() -> None:
+    aws = Aws(localgov_events="CREATE_COMPLETE").compares("localgov-events")
+    aws.says("localgov-events", "DETECTION_FAILED", DetectionStatusReason="Not authorised to read the queue")
+    aws.finds("localgov-events", Queue="MODIFIED", Other="IN_SYNC", Third="UNKNOWN")
+    (stack,) = aws.drifts()
+    assert (stack["status"], stack["reason"]) == ("DRIFTED", "Not authorised to read the queue")
+    assert (stack["checked"], [one["name"] for one in stack["resources"]]) == (2, ["Queue"])
 
 
 def test_one_that_does_not_end_in_time_is_told_of() -> None:

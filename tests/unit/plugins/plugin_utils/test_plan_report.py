@@ -91,6 +91,21 @@ def test_what_has_drifted_is_told_by_resource_and_property_and_what_has_not_is_n
     assert row == "camden   stack localgov-events  drifted  Queue     AWS::SQS::Queue  modified /VisibilityTimeout"
 
 
+def test_what_could_not_be_compared_is_unclear_and_has_not_drifted() -> None:
+    unknown = {
+        "stack": "localgov-roles",
+        "status": "UNKNOWN",
+        "reason": "It took too long.",
+        "checked": 0,
+        "resources": [],
+    }
+    found = report(drifts={"camden": [unknown]})
+    assert found["counts"]["drifted"] == 0
+    detail = "Not compared with what there is: It took too long."
+    assert found["unclear"] == [{"account": "camden", "name": "localgov-roles", "detail": detail}]
+    assert found["lines"][1] == f"camden   stack localgov-roles  unclear  {detail}"
+
+
 def test_a_task_without_a_rehearsal_is_told_once_with_its_accounts() -> None:
     unseen = [{"account": account, "task": "Keep the buckets"} for account in ("camden", "croydon", "camden")]
     found = plans.report(["camden", "croydon"], [], unseen, {})  # type: ignore[arg-type]
