@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_of_
     assert wait_for_result(sent) == "rejected"
     report = organisation.report("croydon", sent.results_prefix)
     assert reason in " ".join(entry["reason"] for entry in report["errors"]["shown"])
-    assert "Rejected" in page_text(sent)
+    assert "Your file was rejected" in page_text(sent)
     assert report["shared"] == []
     pipeline = Principal("croydon", PIPELINE_ROLE)
     shared = organisation.keys(READER, organisation.bucket("croydon", "shared"))
