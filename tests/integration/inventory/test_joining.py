@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -40,7 +41,7 @@ def test_the_organisations_list_is_its_entry_and_no_file_is_written(inventory: I
         "ansible-playbook",
         str(CHECKOUT / "playbooks" / "onboard.yml"),
         *("-e", "name=barnet", "-e", "email=barnet@example.invalid", "-e", "sample=false"),
-        *("-e", f"platform_image_layouts={CHECKOUT}/build/images/layouts"),
+        *("-e", json.dumps({"platform_image_layouts": f"{CHECKOUT}/build/images/layouts"})),
         LOCALGOV_SANDBOX_DIR=str(inventory.sandbox.folder),
     )
     assert done.returncode == 0, done.stdout[-4000:]
