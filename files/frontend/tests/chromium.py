@@ -1,34 +1,59 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Chromium to test with: the machine's, or else the one in an npm package, which needs no root."""
+"""The browser of every test and picture of the repository: the machine's Chromium, or else an npm package's.
+
+The latter needs no root.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
 
 _TESTS = Path(__file__).parent
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+@contextmanager
+def chromium_browser(unpacked: Path) -> Iterator[Browser]:
+    """A browser for as long as the block lasts, with a home of its own.
+
+    The npm package's is unpacked into the folder given, unless it is there. FileNotFoundError where there is neither.
+    """
+    found = _find_chromium(unpacked)
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found.executable,
+            args=list(found.arguments),
+            env={**os.environ, "HOME": home, **found.environment},
+        )
+        yield browser
+        browser.close()
+
+
 @dataclass(frozen=True)
-class Chromium:
+class _Chromium:
     executable: Path
     environment: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
 
 
-def find_chromium(unpacked: Path) -> Chromium:
+def _find_chromium(unpacked: Path) -> _Chromium:
     """`CHROMIUM_PATH`, else one on PATH, else the npm package's, unpacked once into the folder given."""
     named = os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, _NAMES)), None)
     if named:
-        return Chromium(Path(named))
+        return _Chromium(Path(named))
     executable = unpacked / "chromium"
     if not executable.is_file():
         _unpack(unpacked)
-    return Chromium(
+    return _Chromium(
         executable,
         {"LD_LIBRARY_PATH": str(unpacked / "lib"), "FONTCONFIG_PATH": str(unpacked / "fonts")},
         # It is a headless shell: it knows no other mode.

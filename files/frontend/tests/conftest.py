@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 from account import ACCOUNT_ID, BUCKET, REGION, Account
-from chromium import find_chromium
+from chromium import chromium_browser
 from image import read_image
 from localgov_frontend.submissions import new_submission
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from processes import free_port, server
 from provider import Provider, running_provider
 
@@ -127,7 +127,12 @@ def signing_in(settings: dict[str, str], provider: Provider) -> dict[str, str]:
         "SESSION_KEY": SESSION_KEY,
         "SESSION_KEY_PREVIOUS": PREVIOUS_SESSION_KEY,
         "SIGN_IN_GROUPS": json.dumps(
-            {"uploaders": {"may": "upload"}, "viewers": {"may": "view"}, "managers": {"may": "withdraw"}}
+            {
+                "uploaders": {"may": "upload"},
+                "viewers": {"may": "view"},
+                "managers": {"may": "withdraw"},
+                "needs": {"may": "view", "datasets": ["cin"]},
+            }
         ),
     }
 
@@ -150,15 +155,8 @@ def data_store(account: Account) -> Iterator[Account]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    chromium = find_chromium(PROJECT / "build" / "chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium.executable,
-            args=list(chromium.arguments),
-            env={**os.environ, **chromium.environment},
-        )
+    with chromium_browser(PROJECT / "build" / "chromium") as browser:
         yield browser
-        browser.close()
 
 
 def open_page(context: BrowserContext) -> Page:

@@ -77,6 +77,7 @@ def test_a_file_goes_straight_to_the_data_store_and_is_followed_to_accepted(
     assert data_store.uploads() == {f"uploads/{submission}.csv": _HEADER}
     look(page, "waiting")
     data_store.tell_progress(submission, "uploaded", "parsed")
+    expect(page.get_by_role("status")).to_have_text("Done: Tables read. Waiting for the result")
     expect(page.get_by_role("listitem").filter(has_text="Tables read")).to_contain_text("Done")
     expect(page.get_by_role("listitem").filter(has_text="Every cell checked")).to_contain_text("Now")
     expect(page.get_by_role("listitem").filter(has_text="Rows, tables and years")).to_contain_text("To come")

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from account import Account, group, rejection
+from account import Account, group, rejection, report
 from conftest import Frontend, listen, open_page
 from localgov_frontend.submissions import new_submission
 from playwright.sync_api import Browser, Page, expect
@@ -142,6 +143,49 @@ def test_a_corrected_file_and_the_one_before_lead_to_each_other(
     page.get_by_role("link", name="All submissions of 2026").click()
     expect(page.get_by_role("heading", name="All submissions of 2026")).to_be_visible()
     seen(page, "year", width)
+
+
+def test_a_thousand_submissions_of_a_year_are_gone_through_page_by_page_from_the_keyboard(
+    page: Page, data_store: Account, newer: str, width: int
+) -> None:
+    begun = datetime(2026, 11, 1, 9, tzinfo=UTC)
+    names = [new_submission("ssda903", 2026, begun + timedelta(minutes=number)).path for number in range(1000)]
+    sent = [
+        report(name, uploaded_at=(begun + timedelta(minutes=number)).isoformat()) for number, name in enumerate(names)
+    ]
+    data_store.write_index(*sent, current={"header": names[-1].rpartition("/")[2]})
+    links = page.locator("table").last.locator("tbody a")
+
+    page.goto("/submissions/ssda903/2026")
+    seen(page, "year-first-page", width)
+    found = links.evaluate_all("found => found.map(link => link.pathname)")
+    page.get_by_role("link", name="Older submissions").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Page 2", exact=True)).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("table", name="What is shared now")).to_have_count(0)
+    seen(page, "year-second-page", width)
+    found += links.evaluate_all("found => found.map(link => link.pathname)")
+    assert found == [f"/submissions/{name}" for name in reversed(names[-100:])]
+
+    page.get_by_role("link", name="Page 20", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_title(re.compile("page 20 of 20"))
+    assert links.last.get_attribute("href") == f"/submissions/{names[0]}"
+    expect(page.get_by_role("link", name="Older submissions")).to_have_count(0)
+    page.get_by_role("link", name="Newer submissions").focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_title(re.compile("page 19 of 20"))
+
+
+def test_a_file_whose_checks_are_delayed_is_said_to_be_and_followed_all_the_same(
+    page: Page, data_store: Account, older: str, width: int
+) -> None:
+    data_store.tell_progress(older, "uploaded", "parsed")
+    page.goto(f"/submissions/{older}")
+    expect(page.get_by_role("heading", name="The checks are delayed")).to_be_visible()
+    seen(page, "delayed", width)
+    data_store.accept(older)
+    expect(page.get_by_role("heading", name="Accepted")).to_be_visible()
 
 
 def test_a_submission_is_withdrawn_after_a_confirmation_and_followed_to_its_end(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from account import rejection, report
 from localgov_frontend.app import ranges, readable_time
-from localgov_frontend.history import parse_history
+from localgov_frontend.history import page_links, parse_history
 from localgov_frontend.results import (
     Finding,
     FindingGroup,
@@ -87,6 +87,35 @@ def test_the_index_tells_what_is_current_and_what_came_before() -> None:
     assert history.before(_FIRST, "header") is None
     assert history.knows(_FIRST, State.ACCEPTED)
     assert not history.knows(_FIRST, State.WITHDRAWN)
+
+
+def test_what_came_before_is_never_a_submission_that_was_withdrawn() -> None:
+    first, second, third = (
+        report(submission.path, uploaded_at=f"2026-11-2{day}T10:15:02Z")
+        for day, submission in enumerate((_FIRST, _SECOND, _THIRD))
+    )
+    second |= {"state": "withdrawn"}
+    history = parse_history(_index(first, second, third, header=_NAMES[2]), "ssda903", 2026)
+    before = history.before(_THIRD, "header")
+    assert before is not None
+    assert before.submission == _FIRST
+
+
+@pytest.mark.parametrize(
+    ("page", "pages", "links"),
+    [
+        (1, 1, [1]),
+        (1, 4, [1, 2, 3, 4]),
+        (1, 20, [1, 2, None, 20]),
+        (4, 20, [1, 2, 3, 4, 5, None, 20]),
+        (10, 20, [1, None, 9, 10, 11, None, 20]),
+        (20, 20, [1, None, 19, 20]),
+    ],
+)
+def test_a_page_leads_to_its_neighbours_and_both_ends_and_leaves_out_no_single_page(
+    page: int, pages: int, links: list[int | None]
+) -> None:
+    assert page_links(page, pages) == links
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"reports": {}}', _index({"submission": "x"})])

@@ -215,16 +215,16 @@ def test_the_state_changes_from_waiting_to_the_result(
         found: dict[str, object] = http.get(f"/submissions/{submission}/status").json()
         return found
 
-    assert state(accepted) == {"state": "waiting", "done": None}
+    assert state(accepted) == {"state": "waiting", "done": None, "goes_on": True}
     data_store.tell_progress(accepted, "parsed", "uploaded")
-    assert state(accepted) == {"state": "waiting", "done": "parsed"}
+    assert state(accepted) == {"state": "waiting", "done": "parsed", "goes_on": True}
     now = datetime.now(UTC).isoformat()
     data_store.write_report(accepted, finished_at=now)
-    assert state(accepted) == {"state": "sharing", "done": None}
+    assert state(accepted) == {"state": "sharing", "done": None, "goes_on": True}
     data_store.accept(accepted, finished_at=now)
-    assert state(accepted) == {"state": "accepted", "done": None}
+    assert state(accepted) == {"state": "accepted", "done": None, "goes_on": False}
     data_store.write_report(rejected, **rejection("The file is empty."))
-    assert state(rejected) == {"state": "rejected", "done": None}
+    assert state(rejected) == {"state": "rejected", "done": None, "goes_on": False}
 
 
 def test_what_was_accepted_long_ago_does_not_wait_for_an_index_that_is_gone(
@@ -252,9 +252,19 @@ def test_a_submission_tells_what_superseded_it_and_what_it_superseded(
     assert re.findall(r'href="/submissions/(ssda903/2026/[^"]+)"', year) == [newer, newer, older]
 
 
-@pytest.mark.parametrize("path", ["ssda903/2016", "ssda903/x", "other/2026"])
+@pytest.mark.parametrize(
+    "path", ["ssda903/2016", "ssda903/x", "other/2026", "ssda903/2026?page=0", "ssda903/2026?page=x"]
+)
 def test_there_is_no_list_of_what_is_not_declared(http: httpx.Client, path: str) -> None:
     assert http.get(f"/submissions/{path}").status_code == 404
+
+
+def test_a_page_of_the_list_that_is_no_more_is_the_last_one(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    data_store.supersede(submissions[1], submissions[0])
+    listed = http.get("/submissions/ssda903/2026?page=3")
+    assert (listed.status_code, listed.text) == (200, http.get("/submissions/ssda903/2026").text)
 
 
 def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
@@ -281,12 +291,43 @@ def test_a_file_that_counts_already_and_one_that_was_withdrawn_are_called_so(
     assert "Withdrawn" in first_page
 
 
+def test_a_duplicate_says_whether_the_submission_that_it_counts_as_is_still_current(
+    http: httpx.Client, data_store: Account, submissions: list[str]
+) -> None:
+    duplicate, original, newer = submissions[:3]
+    data_store.write_report(
+        duplicate, state="duplicate", duplicate_of=original.rpartition("/")[2], shared=[], tables={}, table=None
+    )
+    data_store.accept(original)
+    page = http.get(f"/submissions/{duplicate}").text
+    assert "This file counts already" in page
+    assert f'href="/submissions/{original}"' in page
+    assert "which is current." in page
+    data_store.supersede(original, newer)
+    page = http.get(f"/submissions/{duplicate}").text
+    assert "This file had been sent before" in page
+    assert f'href="/submissions/{original}"' in page
+    assert "which was current when this file was checked, and is no more." in page
+
+
 def test_after_the_signed_request_expired_a_missing_result_is_called_so(http: httpx.Client) -> None:
     path = new_submission("ssda903", 2026, datetime.now(UTC) - timedelta(minutes=16)).path
     assert http.get(f"/submissions/{path}/status").json()["state"] == "overdue"
     page = http.get(f"/submissions/{path}").text
     assert "Either the file never arrived, or its checks are delayed." in page
     assert 'href="/?dataset=ssda903&amp;year=2026"' in page
+
+
+def test_a_file_whose_checks_take_far_too_long_is_called_delayed_and_need_not_be_sent_again(
+    http: httpx.Client, data_store: Account
+) -> None:
+    path = new_submission("ssda903", 2026, datetime.now(UTC) - timedelta(minutes=16)).path
+    data_store.tell_progress(path, "uploaded", "parsed")
+    assert http.get(f"/submissions/{path}/status").json() == {"state": "delayed", "done": "parsed", "goes_on": True}
+    page = http.get(f"/submissions/{path}").text
+    assert "The checks are delayed" in page
+    assert "You do not need to send it again." in page
+    assert "The last step was done on" in page
 
 
 def test_errors_are_shown_by_rule_with_their_first_rows_and_all_can_be_downloaded(

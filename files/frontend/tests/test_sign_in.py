@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -485,6 +485,19 @@ def test_who_may_only_view_sees_results_and_cannot_upload(
     assert http.get(f"/submissions/{submissions[0]}").status_code == 200
     headers = {"X-Form-Token": form_token(page)}
     assert http.post("/submissions", json=_CHOICE, headers=headers).status_code == 403
+
+
+def test_recent_submissions_of_other_returns_do_not_push_out_those_that_a_person_may_see(
+    http: httpx.Client, provider: Provider, data_store: Account, submissions: list[str]
+) -> None:
+    for newer in submissions[:20]:
+        data_store.write_report(newer)
+    own = new_submission("cin", 2026, datetime.now(UTC) - timedelta(days=1)).path
+    data_store.write_report(own)
+    provider.signed_in = person("Ned", "needs")
+    page = sign_in(http).text
+    assert f'href="/submissions/{own}"' in page
+    assert "/submissions/ssda903/" not in page
 
 
 # --- What is told to whom ---

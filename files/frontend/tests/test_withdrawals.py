@@ -41,6 +41,7 @@ def test_after_a_confirmation_the_pipeline_is_asked_and_it_is_on_record_who_aske
     assert f'href="/submissions/{accepted}/withdrawal"' in sign_in(http, f"/submissions/{accepted}").text
     question = http.get(f"/submissions/{accepted}/withdrawal").text
     assert "Do you want to withdraw this submission?" in question
+    assert "uploaded once more and counted as this one, that upload is removed as well." in question
     assert data_store.withdrawals() == [], "a question changes nothing"
 
     before = datetime.now(UTC) - timedelta(seconds=1)

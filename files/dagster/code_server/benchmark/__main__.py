@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure every way through files of every size, print a table and write it as JSON.
+"""Measure every way through files of every size, print a table and write it as JSON, and as a page with `--document`.
 
-`python -m benchmark <pipeline.json> [--rows 10000 ...] [--children 20000]`. Each measurement is a process of its own,
-so that its peak of memory is its own. The ways take turns on the same files, and of each the turn counts that took the
-least CPU: the others say how busy the machine was.
+`python -m benchmark <pipeline.json> [--rows 10000 ...] [--children 20000] [--document]`. Each measurement is a process
+of its own, so that its peak of memory is its own. The ways take turns on the same files, and of each the turn counts
+that took the least CPU: the others say how busy the machine was.
 """
 
 from __future__ import annotations
@@ -15,33 +15,21 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from benchmark.figures import Figure, Measured
 from benchmark.invented import HEADERS_PER_EPISODE, write_cin, write_ssda903
+from benchmark.page import page
 
 SIZES = (10_000, 100_000, 1_000_000, 5_000_000)
 CHILDREN = 20_000
+WRONG = 1_000_000
+MOST_MIB = 2048
 TURNS = 3
 WAYS = ("copy", "cleaning", "pipeline", "pandas")
 GOAL_SIZE, LARGE = 1_000_000, 5_000_000
 SAMPLE = Path(__file__).parent.parent / "samples" / "cin_census.xml"
-
-
-class Figure(NamedTuple):
-    """`goal` in words, and whether it is `met`; None where the figure has none."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str | None = None
-    met: bool | None = None
-
-
-class Measured(NamedTuple):
-    cpu: float
-    wall: float
-    peak_mib: float
-    steps: Mapping[str, Mapping[str, float]]
+DOCUMENT = Path(__file__).parents[4] / "docs" / "pipeline_performance.md"
 
 
 def measure(way: str, folder: Path) -> Measured:
@@ -70,8 +58,8 @@ def of_size(episodes: int, measured: Mapping[str, Measured]) -> Iterator[Figure]
 
 def _peak(name: str, way: str, episodes: int, result: Measured) -> Figure:
     has_goal = episodes == LARGE and way in ("cleaning", "pipeline")
-    met = result.peak_mib <= 2048 if has_goal else None
-    return Figure(name, round(result.peak_mib), "MiB", "<= 2048" if has_goal else None, met)
+    met = result.peak_mib <= MOST_MIB if has_goal else None
+    return Figure(name, round(result.peak_mib), "MiB", f"<= {MOST_MIB}" if has_goal else None, met)
 
 
 def _ratios(label: str, episodes: int, measured: Mapping[str, Measured]) -> Iterator[Figure]:
@@ -109,22 +97,34 @@ def of_census(children: int, folder: Path) -> Iterator[Figure]:
     yield Figure(f"CIN, {children:,} children: peak memory", round(result.peak_mib), "MiB")
 
 
+def of_wrong(episodes: int, folder: Path) -> Iterator[Figure]:
+    """A file of which most cells are wrong, and so has ten errors to a row."""
+    write_ssda903(folder, episodes, wrong=True)
+    result = measure("pipeline", folder)
+    label = f"pipeline, {episodes:,} episodes with most cells wrong"
+    yield Figure(f"{label}: CPU", round(result.cpu, 3), "s")
+    peak = round(result.peak_mib)
+    yield Figure(f"{label}: peak memory", peak, "MiB", f"<= {MOST_MIB}", peak <= MOST_MIB)
+
+
 def best(ways: Sequence[str], folder: Path, turns: int) -> dict[str, Measured]:
     taken = [{way: measure(way, folder) for way in ways} for _ in range(turns)]
     return {way: min((turn[way] for turn in taken), key=lambda measured: measured.cpu) for way in ways}
 
 
-def figures(sizes: Sequence[int], children: int, ways: Sequence[str], turns: int) -> Iterator[Figure]:
-    results: dict[int, dict[str, Measured]] = {}
-    for episodes in sizes:
+def figures(options: argparse.Namespace, results: dict[int, dict[str, Measured]]) -> Iterator[Figure]:
+    """Of every size, of which the measurements are put into `results`, and of the census and the wrong file."""
+    for episodes in options.rows:
+        ways = [way for way in options.ways if way != "pandas" or episodes <= options.pandas_rows]
         with tempfile.TemporaryDirectory() as folder:
             write_ssda903(Path(folder), episodes)
-            results[episodes] = best(ways, Path(folder), turns if episodes < LARGE else 1)
+            results[episodes] = best(ways, Path(folder), options.turns if episodes < LARGE else 1)
             yield from of_size(episodes, results[episodes])
     yield from growth(results)
-    if children:
-        with tempfile.TemporaryDirectory() as folder:
-            yield from of_census(children, Path(folder))
+    for size, others in ((options.children, of_census), (options.wrong, of_wrong)):
+        if size:
+            with tempfile.TemporaryDirectory() as folder:
+                yield from others(size, Path(folder))
 
 
 def line(figure: Figure) -> str:
@@ -137,16 +137,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("result", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
     parser.add_argument("--children", type=int, default=CHILDREN)
+    parser.add_argument("--wrong", type=int, default=WRONG, help="rows of a file of which most cells are wrong")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--ways", nargs="+", default=WAYS)
+    parser.add_argument("--pandas-rows", type=int, default=LARGE, help="the most of which pandas is measured")
+    parser.add_argument("--document", action="store_true", help=f"write docs/{DOCUMENT.name} too")
     options = parser.parse_args(arguments)
-    found: list[dict[str, Any]] = []
-    for figure in figures(options.rows, options.children, options.ways, options.turns):
+    results: dict[int, dict[str, Measured]] = {}
+    found: list[Figure] = []
+    for figure in figures(options, results):
         sys.stdout.write(f"{line(figure)}\n")
         sys.stdout.flush()
-        found.append(figure._asdict())
+        found.append(figure)
+    written: list[dict[str, Any]] = [figure._asdict() for figure in found]
     options.result.parent.mkdir(parents=True, exist_ok=True)
-    options.result.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    options.result.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    if options.document:
+        DOCUMENT.write_text(page(found, results), encoding="utf-8")
     return 0
 
 

@@ -24,9 +24,14 @@ _CODES: dict[str, list[str | None]] = {
 }
 
 
-def write_ssda903(folder: Path, episodes: int) -> tuple[Path, Path]:
-    """(episodes.csv, header.csv) of as many episodes and 55 % as many children."""
-    return _written(folder / "episodes.csv", _episodes(episodes)), _written(folder / "header.csv", _header(episodes))
+def write_ssda903(folder: Path, episodes: int, *, wrong: bool = False) -> tuple[Path, Path]:
+    """(episodes.csv, header.csv) of as many episodes and 55 % as many children. `wrong`: every cell breaks its rule but
+    for the children's numbers and the blank ones."""
+    tables = {"episodes": _episodes(episodes), "header": _header(episodes)}
+    if wrong:
+        tables = {name: rows.with_columns(pl.exclude("CHILD") + "?") for name, rows in tables.items()}
+    written = [_written(folder / f"{name}.csv", rows) for name, rows in tables.items()]
+    return written[0], written[1]
 
 
 def _written(path: Path, rows: pl.LazyFrame) -> Path:

@@ -9,8 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import hypothesis
 import pytest
 from buckets import ACCOUNT, REGION, make_bucket
@@ -77,6 +81,28 @@ def aws(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCOUNT)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     return aws_endpoint
+
+
+@pytest.fixture(scope="session")
+def _storages() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instance.event_log_storage, "_connect", partial(_kept_connection, instance.event_log_storage))
+        patch.setattr(instance.run_storage, "connect", partial(_kept_connection, instance.run_storage))
+        yield instance
+
+
+@contextmanager
+def _kept_connection(storage: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Of a database in memory: Dagster would open another for each event, which is a good part of what a run costs."""
+    with storage._held_conn.begin():
+        yield storage._held_conn
+
+
+@pytest.fixture
+def memory(_storages: dg.DagsterInstance) -> dg.DagsterInstance:
+    """A Dagster instance that holds nothing yet: to empty one takes far less than to make one."""
+    _storages.wipe()
+    return _storages
 
 
 @pytest.fixture

@@ -115,10 +115,10 @@ def without_decimals(cell: str) -> str:
 def integer_of(cell: str, column: dict[str, Any]) -> int | None:
     text = without_decimals(cell)
     digits = text.removeprefix("-")
-    if not 1 <= len(digits) <= 9 or not all(character in "0123456789" for character in digits):
+    if not 1 <= len(digits) <= 18 or not all(character in "0123456789" for character in digits):
         return None
     number = int(text)
-    return number if column.get("minimum", -(10**9)) <= number <= column.get("maximum", 10**9) else None
+    return number if column.get("minimum", number) <= number <= column.get("maximum", number) else None
 
 
 def code_of(cell: str, codes: Any) -> str | None:  # noqa: ANN401

@@ -37,8 +37,8 @@ def event(bucket: str, key: str, version: str, **more: str) -> str:
 class Announced:
     """A local authority's queue and its dead letters, and the sensor with what it remembers."""
 
-    def __init__(self, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.bucket, self.sqs = bucket, client(service="sqs")
+    def __init__(self, bucket: str, memory: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bucket, self.sqs, self.memory = bucket, client(service="sqs"), memory
         name = f"uploads-{secrets.token_hex(4)}"
         self.failed = self.sqs.create_queue(QueueName=f"{name}-failed")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=self.failed, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -60,8 +60,7 @@ class Announced:
         self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
 
     def tick(self) -> list[dg.RunRequest]:
-        with dg.DagsterInstance.ephemeral() as instance:
-            outcome = announced_uploads(dg.build_sensor_context(instance, cursor=self.cursor))
+        outcome = announced_uploads(dg.build_sensor_context(self.memory, cursor=self.cursor))
         assert isinstance(outcome, dg.SensorResult)
         self.cursor = outcome.cursor
         return list(outcome.run_requests or [])
@@ -79,9 +78,9 @@ class Announced:
 
 
 @pytest.fixture
-def announced(locations: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Announced:
+def announced(locations: dict[str, str], memory: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Announced:
     monkeypatch.setattr(announcements, "_WAIT_SECONDS", 0)
-    found = Announced(locations["data-store"], monkeypatch)
+    found = Announced(locations["data-store"], memory, monkeypatch)
     found.tick()  # the first one lists
     return found
 
@@ -200,7 +199,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 # Each run costs Dagster a good tenth of a second of CPU.
-@pytest.mark.parametrize("burst", [30, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("burst", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_burst_is_queued_and_limited_and_nothing_of_it_is_lost_or_started_twice(
     announced: Announced, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, burst: int
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from localgov_pipeline.defs import local_authority
 from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
 
 SOURCE = Path(__file__).parent.parent / "src"
+DOCKERFILE = SOURCE.parent / "Dockerfile"
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -49,10 +51,10 @@ def test_the_definitions_of_both_pipelines_are_valid(tmp_path: Path, pipeline: s
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_an_unknown_pipeline_is_named_in_the_error(tmp_path: Path) -> None:
-    outcome = dagster(VALIDATE, tmp_path, PIPELINE="no_such")
-    assert outcome.returncode != 0
-    assert "PIPELINE is 'no_such'" in outcome.stdout + outcome.stderr
+def test_an_unknown_pipeline_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE", "no_such")
+    with pytest.raises(ValueError, match="PIPELINE is 'no_such': set it to local_authority or organisation"):
+        definitions.load_fn()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -102,19 +104,28 @@ def test_loading_the_code_location_does_not_load_polars_or_botocore(pipeline: st
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "expected"),
-    [("local_authority", ["ssda903/2026/20260401t101500-aa", None]), ("organisation", [])],
+    ("pipeline", "expected", "said"),
+    [
+        ("local_authority", ["ssda903/2026/20260401t101500-aa", None], "left for the dead letters"),
+        ("organisation", [], "betaford: "),
+    ],
 )
 def test_sensors_need_no_database_for_the_code_server_has_none(
     locations: dict[str, str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     pipeline: str,
     expected: list[str | None],
+    said: str,
 ) -> None:
     """Not for a run of a partition either, which Dagster would look up."""
     monkeypatch.setenv("PIPELINE", pipeline)
-    monkeypatch.setenv("MEMBER_SHARED_LOCATIONS", json.dumps({"alphaton": f"s3://{locations['shared']}"}))
+    members = {"alphaton": f"s3://{locations['shared']}", "betaford": "no bucket"}
+    monkeypatch.setenv("MEMBER_SHARED_LOCATIONS", json.dumps(members))
+    sqs = client(service="sqs")
+    monkeypatch.setenv("UPLOADS_QUEUE_URL", sqs.create_queue(QueueName=locations["data-store"])["QueueUrl"])
+    sqs.send_message(QueueUrl=os.environ["UPLOADS_QUEUE_URL"], MessageBody="who are you?")
     monkeypatch.delenv("NO_DATABASE_HERE", raising=False)
     unreachable = "storage: {postgres: {postgres_url: {env: NO_DATABASE_HERE}}}"
     (tmp_path / "dagster.yaml").write_text(unreachable)
@@ -127,6 +138,7 @@ def test_sensors_need_no_database_for_the_code_server_has_none(
         with SensorEvaluationContext(InstanceRef.from_dir(str(tmp_path)), None, None, None, None) as context:
             requested += sensor.evaluate_tick(context).run_requests or []
     assert [request.partition_key for request in requested] == expected
+    assert said in caplog.text, "what a sensor has to say is said, too"
 
 
 def test_the_code_server_answers_its_health_check_on_its_address_and_ends_when_told(tmp_path: Path) -> None:
@@ -139,10 +151,17 @@ def test_the_code_server_answers_its_health_check_on_its_address_and_ends_when_t
     )
     try:
         deadline = time.monotonic() + 60
-        check = ["api", "grpc-health-check", "--host", address, "--port", PORT]
-        while (outcome := dagster(check, tmp_path)).returncode != 0:
+        while (outcome := asked(address)).returncode != 0:
             assert server.poll() is None, "the code server ended by itself"
-            assert time.monotonic() < deadline, outcome.stdout
+            assert time.monotonic() < deadline, outcome.stderr
     finally:
         server.terminate()
         assert server.wait(30) is not None
+    assert asked(address).returncode != 0
+
+
+def asked(address: str) -> subprocess.CompletedProcess[str]:
+    """The health check of the image, of a server on that address."""
+    (written,) = re.findall(r"^HEALTHCHECK .*\\\n\s+CMD (.*)$", DOCKERFILE.read_text(), flags=re.MULTILINE)
+    _python, *arguments = [part.replace("localhost", address) for part in json.loads(written)]
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60)

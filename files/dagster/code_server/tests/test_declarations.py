@@ -157,7 +157,13 @@ def test_one_word_is_for_all_profiles_and_a_mapping_for_each() -> None:
         (column("NAME", pattern="free", identifier=True, share="pseudonym", entity="library"), "NAME", "only be never"),
         (column("NAME", pattern="postcode", share="unchanged"), "column NAME", "never or sector"),
         (column("VISITS", share="unchanged"), "column VISITS", "only be never"),
-        (column("VISITS", share="unchanged", minimum=0, maximum=10**8), "column VISITS", "only be never"),
+        (column("VISITS", share="unchanged", minimum=0, maximum=10**8), "column VISITS", "`widest_shared_range`"),
+        (column("VISITS", maximum=10**18), "column VISITS: `maximum`", "at most 18 digits"),
+        (column("VISITS", maximum=-(10**18)), "column VISITS: `maximum`", "at most 18 digits"),
+        (column("VISITS", minimum=10**18), "column VISITS: `minimum`", "at most 18 digits"),
+        (column("VISITS", minimum=-(10**18)), "column VISITS: `minimum`", "at most 18 digits"),
+        (column("VISITS", minimum=6, maximum=5), "column VISITS", "`minimum` 6 is above its `maximum` 5"),
+        (changed("widest_shared_range", to=0), "`widest_shared_range`", "1000000 if not given"),
         (column("OPENED", share="sector"), "column OPENED", "unchanged or month or year"),
         (column("KIND", changes={2025: {"codes": ["A"], "type": "text"}}), "column KIND", "`pattern`"),
         (changed("checks", "once", "check", to="twice"), "check once: `check`", "unique, refers"),
@@ -173,6 +179,14 @@ def test_an_error_names_file_table_column_and_the_expected_form(
     assert said.startswith("libraries.yaml: ")
     assert place in said
     assert expected in said
+
+
+def test_a_number_is_shared_as_far_apart_as_a_million_or_as_the_dataset_declares() -> None:
+    counted = column("VISITS", share="unchanged", minimum=0, maximum=1_000_000)
+    assert dataset_for_year(counted, 2026).widest_shared_range == 1_000_000
+    counted = column("VISITS", share="unchanged", minimum=0, maximum=1_000_001)
+    assert "are 1000001 apart" in problems(counted)
+    assert dataset_for_year({**counted, "widest_shared_range": 1_000_001}, 2026)
 
 
 def test_all_problems_are_named_at_once() -> None:

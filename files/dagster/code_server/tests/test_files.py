@@ -256,19 +256,26 @@ def test_a_hundred_thousand_rows_are_cleaned_and_each_error_keeps_its_row() -> N
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(cells, min_size=7, max_size=7), min_size=1, max_size=5))
-def test_whatever_the_cells_hold_outputs_are_plain_and_errors_never_quote_them(rows: list[list[str]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(HEADER.split(","))
-    writer.writerows([["TESTKEY1", *row[1:]] for row in rows])
-    table, outcome = cleaned(text.getvalue())
-    assert len(outcome.rows) == len(rows)
-    for line in csv.reader(io.StringIO(result(table, outcome))):
-        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in line)
-    allowed = {finding for name in table.columns for finding in _reasons(table, name)}
-    assert set(outcome.errors["reason"]) <= allowed
+NUMBER_OF_FILES = [50, pytest.param(500, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("number", NUMBER_OF_FILES)
+def test_whatever_the_cells_hold_outputs_are_plain_and_errors_never_quote_them(number: int) -> None:
+    @settings(max_examples=number, deadline=None)
+    @given(st.lists(st.lists(cells, min_size=7, max_size=7), min_size=1, max_size=5))
+    def holds(rows: list[list[str]]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+        writer.writerow(HEADER.split(","))
+        writer.writerows([["TESTKEY1", *row[1:]] for row in rows])
+        table, outcome = cleaned(text.getvalue())
+        assert len(outcome.rows) == len(rows)
+        for line in csv.reader(io.StringIO(result(table, outcome))):
+            assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in line)
+        allowed = {finding for name in table.columns for finding in _reasons(table, name)}
+        assert set(outcome.errors["reason"]) <= allowed
+
+    holds()
 
 
 def _reasons(table: Table, name: str) -> set[str]:
@@ -279,13 +286,19 @@ def _reasons(table: Table, name: str) -> set[str]:
     return {reason, of_another_year, "Blank. This column is needed."}
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(cells.filter(lambda cell: not set(cell) & set('",\r\n')), min_size=7, max_size=7), max_size=5))
-def test_a_file_is_read_the_same_with_and_without_quotation_marks(rows: list[list[str]]) -> None:
-    lines = [["TESTKEY1", *row[1:]] for row in rows]
-    plain = "\n".join([HEADER, *(",".join(line) for line in lines)])
-    quoted = "\n".join([HEADER, *(",".join(f'"{cell}"' for cell in line) for line in lines)])
-    assert parsed(plain)[1].equals(parsed(quoted)[1])
+@pytest.mark.parametrize("number", NUMBER_OF_FILES)
+def test_a_file_is_read_the_same_with_and_without_quotation_marks(number: int) -> None:
+    without_signs = cells.filter(lambda cell: not set(cell) & set('",\r\n'))
+
+    @settings(max_examples=number, deadline=None)
+    @given(st.lists(st.lists(without_signs, min_size=7, max_size=7), max_size=5))
+    def holds(rows: list[list[str]]) -> None:
+        lines = [["TESTKEY1", *row[1:]] for row in rows]
+        plain = "\n".join([HEADER, *(",".join(line) for line in lines)])
+        quoted = "\n".join([HEADER, *(",".join(f'"{cell}"' for cell in line) for line in lines)])
+        assert parsed(plain)[1].equals(parsed(quoted)[1])
+
+    holds()
 
 
 odd_cells = st.lists(

@@ -71,19 +71,27 @@ def identifiers(table: Table, rows: list[Row]) -> set[str]:
     return planted | {cell.replace(" ", "") for cell in planted} | {"-".join(cell.split("/")[::-1]) for cell in planted}
 
 
-@settings(max_examples=FILES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(files())
-def test_no_planted_identifier_reaches_shared_tables_findings_or_notes(file: tuple[str, int, str, list[Row]]) -> None:
-    name, year, table_name, rows = file
-    dataset = declared(name, year)
-    table = dataset.tables[table_name]
-    given_rows = pl.LazyFrame(
-        {ROW: range(2, len(rows) + 2), **{name: [row[name] for row in rows] for name in table.columns}},
-        schema={ROW: pl.UInt32, **dict.fromkeys(table.columns, pl.String)},
-    )
-    assert len(clean(given_rows, table).rows.collect()) == len(rows), "each row is shared"
-    everything = said_of(given_rows, table, dataset)
-    assert [identifier for identifier in identifiers(table, rows) if identifier in everything] == []
+# A thousand of each take a minute.
+NUMBER_OF_FILES = [50, pytest.param(FILES, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("number", NUMBER_OF_FILES)
+def test_no_planted_identifier_reaches_shared_tables_findings_or_notes(number: int) -> None:
+    @settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(files())
+    def holds(file: tuple[str, int, str, list[Row]]) -> None:
+        name, year, table_name, rows = file
+        dataset = declared(name, year)
+        table = dataset.tables[table_name]
+        given_rows = pl.LazyFrame(
+            {ROW: range(2, len(rows) + 2), **{name: [row[name] for row in rows] for name in table.columns}},
+            schema={ROW: pl.UInt32, **dict.fromkeys(table.columns, pl.String)},
+        )
+        assert len(clean(given_rows, table).rows.collect()) == len(rows), "each row is shared"
+        everything = said_of(given_rows, table, dataset)
+        assert [identifier for identifier in identifiers(table, rows) if identifier in everything] == []
+
+    holds()
 
 
 def said_of(rows: pl.LazyFrame, table: Table, dataset: Dataset) -> str:
@@ -107,10 +115,6 @@ def said_of_file(content: str, dataset: Dataset) -> str:
         except FileRefusedError as refused:
             return repr((str(refused), refused.findings))
         return "\n".join(f"{table.notices}{said_of(table.rows, table.table, dataset)}" for table in tables)
-
-
-# A thousand of each take a minute.
-NUMBER_OF_FILES = [100, pytest.param(FILES, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("number", NUMBER_OF_FILES)

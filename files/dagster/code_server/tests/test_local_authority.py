@@ -12,25 +12,25 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
-from buckets import SAMPLES, client
+from botocore.exceptions import ConnectTimeoutError
+from buckets import SAMPLES, client, make_bucket
 from localgov_pipeline.defs import local_authority
-from localgov_pipeline.defs.local_authority import retention, stage8_report, standing
+from localgov_pipeline.defs.local_authority import preview, retention, stage4_cleaned, stage8_report, standing
 from localgov_pipeline.defs.local_authority.announcements import announced_uploads
 from localgov_pipeline.defs.local_authority.settling import Unsettled, unsettled_reports
-from localgov_pipeline.defs.local_authority.stage1_upload import PATIENCE_SECONDS
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import SubmissionResource
 from localgov_pipeline.defs.local_authority.withdrawal import run_request, withdrawals
-from localgov_pipeline.defs.storage import Storage, aws_client
+from localgov_pipeline.defs.storage import BucketUnreachableError, Storage, aws_client
 from localgov_pipeline.lib.announcements import Memory
 from localgov_pipeline.lib.declarations import declared, declared_datasets, declared_years
-from localgov_pipeline.lib.submissions import DatasetYear, Submission
+from localgov_pipeline.lib.submissions import LONGEST_SECONDS, DatasetYear, Submission
 from workbooks import EPISODE, header_sheet, made
 
 FIRST = "20260401t101500-00000000000000aa"
@@ -79,11 +79,22 @@ class Authority:
     def waited_for(self, seconds: float) -> None:
         """As if what waits had been seen so much earlier."""
         memory = Memory.of(self.cursor)
-        earlier = {key: seen - seconds for key, seen in json.loads(memory.listing or "{}").items()}
+        waiting = json.loads(memory.listing or "{}")
+        earlier = {key: (asked - seconds, *others) for key, (asked, *others) in waiting.items()}
         self.cursor = memory._replace(listing=json.dumps(earlier)).cursor()
 
+    def lose(self, times: int) -> list[dg.RunRequest]:
+        """Runs of what waits are lost so often; what is asked for after the last time."""
+        for _ in range(times):
+            self.waited_for(LONGEST_SECONDS + 1)
+            requests = self.tick()
+        return requests
+
     def storage(self) -> Storage:
-        return Storage(**{f"{name.replace('-', '_')}_location": f"s3://{b}" for name, b in self.buckets.items()})
+        locations: dict[str, Any] = {
+            f"{name.replace('-', '_')}_location": f"s3://{bucket}" for name, bucket in self.buckets.items()
+        }
+        return Storage(**locations)
 
     def run(self, request: dg.RunRequest, tags: dict[str, str] | None = None) -> Any:  # noqa: ANN401
         job = self.definitions.resolve_job_def(str(request.job_name))
@@ -91,6 +102,11 @@ class Authority:
         return job.execute_in_process(
             run_config=request.run_config, instance=self.instance, tags=all_tags, raise_on_error=False
         )
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return dict(run.tags)
 
     def execute(self, job: str) -> None:
         assert self.definitions.resolve_job_def(job).execute_in_process(instance=self.instance).success
@@ -164,15 +180,19 @@ class Authority:
         report: dict[str, Any] = json.loads(self.read("data-store", f"results/{dataset}/2026/{submission}/report.json"))
         return report
 
+    def removals(self) -> list[dict[str, Any]]:
+        """What is on record of each time that something past its date was removed."""
+        keys = sorted(key for key in self.keys("data-store") if key.startswith("retention/"))
+        return [json.loads(self.read("data-store", key)) for key in keys]
+
     def keys(self, bucket: str) -> set[str]:
         listed = client().list_objects_v2(Bucket=self.buckets[bucket])
         return {entry["Key"] for entry in listed.get("Contents", [])}
 
 
 @pytest.fixture
-def authority(locations: dict[str, str]) -> Iterator[Authority]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Authority(locations, instance)
+def authority(locations: dict[str, str], memory: dg.DagsterInstance) -> Authority:
+    return Authority(locations, memory)
 
 
 def test_a_good_file_becomes_a_result_a_shared_part_and_a_report(authority: Authority) -> None:
@@ -555,6 +575,33 @@ def test_runs_that_end_at_the_same_time_agree_on_the_latest(authority: Authority
     }
 
 
+@pytest.mark.parametrize("how", ["superseded", "withdrawn"])
+def test_a_duplicate_whose_original_goes_while_it_is_reported_is_shared_itself(authority: Authority, how: str) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.upload("header_with_errors.csv", SECOND)
+    between = authority.tick()[-1]
+    authority.upload("header.csv", THIRD)
+    again = next(request for request in authority.tick() if THIRD in str(request.run_key))
+    pending = [authority.withdraw if how == "withdrawn" else lambda: authority.run(between)]
+    events = authority.storage().client.meta.events
+
+    def before_the_report(params: dict[str, Any], **_: object) -> None:
+        if pending and params["url_path"].endswith(f"{THIRD}/report.json"):
+            pending.pop()()
+
+    events.register("before-call.s3.PutObject", before_the_report)
+    try:
+        assert authority.run(again).success
+    finally:
+        events.unregister("before-call.s3.PutObject", before_the_report)
+
+    assert not pending
+    assert authority.report(THIRD)["state"] == "accepted"
+    assert authority.current() == {"header": THIRD}
+    assert len(authority.named_files()) == 2, "and each has the content that the manifest says"
+
+
 def test_a_run_that_is_killed_before_its_manifests_is_made_up_for(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -619,6 +666,22 @@ def test_a_withdrawn_submission_is_gone_from_every_bucket_and_it_is_on_record_wh
     assert authority.tick() == []
 
 
+def test_with_a_submission_the_uploads_of_its_duplicates_are_withdrawn(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.upload("episodes.csv", THIRD)
+    authority.process_everything()
+    authority.upload("header.csv", SECOND)
+    authority.process_everything()
+    assert authority.report(SECOND)["state"] == "duplicate"
+
+    authority.withdraw(FIRST)
+
+    assert authority.report()["withdrawn"]["versions_removed"]["uploads"] == 2
+    assert authority.versions("data-store", "uploads/") == [f"uploads/ssda903/2026/{THIRD}.csv"]
+    assert authority.report(SECOND)["state"] == "duplicate", "it stays on record that it was sent"
+    assert authority.tick() == []
+
+
 def test_a_withdrawal_that_two_sensors_ask_for_is_carried_out_once(authority: Authority) -> None:
     authority.upload("header.csv")
     authority.process_everything()
@@ -653,6 +716,23 @@ def test_a_submission_that_is_withdrawn_before_its_run_is_never_shared(authority
     assert authority.tick() == []
 
 
+def test_what_is_sent_by_the_same_form_after_the_withdrawal_is_not_kept(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.withdraw()
+    before = authority.report()
+    for _ in range(2):
+        authority.upload("header.csv")
+    (late,) = authority.tick()
+
+    assert authority.run(late).success
+
+    assert authority.versions("data-store", "uploads/") == []
+    assert authority.report() == before
+    assert authority.keys("shared") == {f"{GROUP}manifest.json"}
+    assert authority.tick() == []
+
+
 def test_what_is_past_its_date_goes_from_every_bucket_and_it_is_on_record(authority: Authority) -> None:
     authority.upload("header.csv")
     authority.upload("episodes.csv", SECOND)
@@ -664,11 +744,86 @@ def test_what_is_past_its_date_goes_from_every_bucket_and_it_is_on_record(author
     assert authority.current() == {"episodes": SECOND}
     assert authority.versions("shared", FIRST) == authority.versions("data-store", FIRST) == []
     assert authority.versions("shared", SECOND)
-    (key,) = (key for key in authority.keys("data-store") if key.startswith("retention/"))
-    (removed,) = json.loads(authority.read("data-store", key))["removed"]
+    (night,) = authority.removals()
+    (removed,) = night["removed"]
     assert removed["submissions"] == [FIRST]
     assert set(removed["versions"]) == {"shared", "uploads", "results", "reports"}
     assert authority.tick() == []
+
+
+def test_what_cannot_be_removed_of_one_year_holds_up_no_other_and_is_on_record_night_by_night(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    authority.upload("header.csv", SECOND, dataset="unheard_of")
+    authority.process_everything()
+    authority.backdate(FIRST, days=20 * 365)
+    authority.backdate(SECOND, days=20 * 365, dataset="unheard_of")
+    of_others = make_bucket("data-store-of-others", "111111111111")
+
+    # The bucket refuses, as that of another account does.
+    def refuse(request: Any, **_: object) -> None:  # noqa: ANN401
+        if "/uploads/ssda903/" in request.url:
+            request.url = request.url.replace(authority.buckets["data-store"], of_others)
+
+    events = authority.storage().client.meta.events
+    events.register("before-send.s3.DeleteObject", refuse)
+    try:
+        job = authority.definitions.resolve_job_def("retention")
+        assert not job.execute_in_process(instance=authority.instance, raise_on_error=False).success
+    finally:
+        events.unregister("before-send.s3.DeleteObject", refuse)
+
+    assert authority.versions("data-store", SECOND) == []
+    assert authority.versions("data-store", "uploads/ssda903/")
+    (first,) = authority.removals()
+    failed, whole = first["removed"]
+    assert (failed["dataset"], failed["submissions"]) == ("ssda903", [FIRST])
+    assert "access is refused" in failed["failed"]
+    assert set(failed["versions"]) == {"shared"}, "what was removed before"
+    assert (whole["dataset"], whole["submissions"]) == ("unheard_of", [SECOND])
+    assert "failed" not in whole
+
+    monkeypatch.setattr(retention, "datetime", _ASecondLater)
+    authority.execute("retention")
+
+    assert authority.versions("data-store", FIRST) == []
+    again, second = authority.removals()
+    assert again == first
+    assert [(entry["dataset"], "failed" in entry) for entry in second["removed"]] == [("ssda903", False)]
+
+
+class _ASecondLater(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _ASecondLater:
+        return cls.fromtimestamp(super().now(tz).timestamp() + 1, tz)
+
+
+def test_with_the_last_report_of_a_year_its_index_goes(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.backdate(FIRST, days=20 * 365)
+
+    authority.execute("retention")
+
+    assert authority.versions("data-store", "results/") == []
+    assert authority.asked_by(unsettled_reports) == []
+
+
+def test_partitions_of_what_is_withdrawn_or_past_its_date_go_and_those_of_the_others_stay(authority: Authority) -> None:
+    for submission, sample in ((FIRST, "header.csv"), (SECOND, "episodes.csv"), (THIRD, "header_ragged.csv")):
+        authority.upload(sample, submission)
+    authority.process_everything()
+    authority.withdraw(FIRST)
+    authority.backdate(SECOND, days=20 * 365)
+    waiting = "20260404t101500-00000000000000dd"
+    authority.upload("header.csv", waiting)
+    authority.tick()
+
+    authority.execute("retention")
+
+    kept = {f"ssda903/2026/{submission}" for submission in (THIRD, waiting)}
+    assert {*authority.instance.get_dynamic_partitions("submissions")} == kept
 
 
 def test_an_upload_of_what_is_not_declared_goes_after_the_shortest_time_that_is(authority: Authority) -> None:
@@ -836,23 +991,52 @@ def test_what_the_manifest_names_stays_as_it_was_until_the_manifest_names_what_a
     assert authority.keys("shared") == {*after, f"{GROUP}manifest.json"}
 
 
-def test_the_last_failed_attempt_tells_the_uploader_and_shares_nothing(
+def test_what_fails_for_good_tells_the_uploader_at_once_and_is_not_run_again(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PSEUDONYM_KEY")
     authority.upload("header.csv")
-    request = authority.tick()[0]
-    # The workspace has gone: every attempt fails.
-    missing = {"WORKSPACE_LOCATION": "s3://no-such-bucket-of-ours"}
-    monkeypatch.setenv("WORKSPACE_LOCATION", missing["WORKSPACE_LOCATION"])
+    (request,) = authority.tick()
 
-    assert not authority.run(request).success
-    assert not any(key.endswith("/report.json") for key in authority.keys("data-store"))
-    assert not authority.run(request, {"dagster/retry_number": "2"}).success
+    outcome = authority.run(request)
 
+    assert not outcome.success
+    assert authority.tags(outcome.run_id)["dagster/max_retries"] == "0"
     assert authority.report()["state"] == "rejected"
     assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
     assert authority.keys("shared") == set()
     assert authority.tick() == []
+
+
+def test_no_fault_of_the_platform_counts_against_a_file_however_often_it_comes(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    with monkeypatch.context() as without_workspace:
+        without_workspace.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
+        for retry in range(5):
+            outcome = authority.run(request, {"dagster/retry_number": str(retry)})
+            assert not outcome.success
+            assert authority.tags(outcome.run_id)["dagster/max_retries"] == "2"
+    assert not any(key.endswith("/report.json") for key in authority.keys("data-store"))
+
+    (again,) = authority.lose(1)
+    assert again.run_key == f"{request.run_key}#again-1"
+    assert authority.run(again).success
+    assert authority.report()["state"] == "accepted"
+
+
+def test_a_run_that_was_asked_for_again_does_nothing_when_the_one_before_ended_after_all(authority: Authority) -> None:
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+    (again,) = authority.lose(1)
+    assert authority.run(request).success
+    before = authority.versions("data-store", "/report.json")
+
+    assert authority.run(again).success
+
+    assert authority.versions("data-store", "/report.json") == before
 
 
 def test_a_step_that_fails_for_a_passing_reason_waits_and_goes_on_in_the_same_run(authority: Authority) -> None:
@@ -868,7 +1052,9 @@ def test_a_step_that_fails_for_a_passing_reason_waits_and_goes_on_in_the_same_ru
     assert authority.current() == {"header": FIRST}
 
 
-def test_what_fails_for_good_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_is_closed_is_not_waited_for_in_the_run(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority.upload("header.csv")
     (request,) = authority.tick()
     monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
@@ -909,21 +1095,10 @@ def test_what_is_accepted_stays_so_when_it_cannot_be_processed_once_more(
     before = authority.report()
     monkeypatch.setenv("WORKSPACE_LOCATION", "s3://no-such-bucket-of-ours")
 
-    assert not authority.run(request, {"dagster/retry_number": "2"}).success
+    assert not authority.run(request).success
 
     assert authority.report() == before
     assert authority.current() == {"header": FIRST}
-
-
-def test_without_its_key_nothing_is_shared(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PSEUDONYM_KEY")
-    authority.upload("header.csv")
-    (request,) = authority.tick()
-
-    assert not authority.run(request, {"dagster/retry_number": "2"}).success
-
-    assert authority.report()["errors"]["shown"][0]["rule"] == "platform"
-    assert authority.keys("shared") == set()
 
 
 def test_the_stages_that_are_done_are_told_until_the_run_ends(
@@ -932,11 +1107,11 @@ def test_the_stages_that_are_done_are_told_until_the_run_ends(
     authority.upload("header.csv")
     (request,) = authority.tick()
     done = f"results/ssda903/2026/{FIRST}/done/"
-    with monkeypatch.context() as without_key:
-        without_key.delenv("PSEUDONYM_KEY")
+    with monkeypatch.context() as without_shared_bucket:
+        without_shared_bucket.setenv("SHARED_LOCATION", "s3://no-such-bucket-of-ours")
         assert not authority.run(request).success
     told = {key.removeprefix(done) for key in authority.keys("data-store") if key.startswith(done)}
-    assert told == {"uploaded", "parsed", "cleaned", "checked"}
+    assert told == {"uploaded", "parsed", "cleaned", "checked", "pseudonymised"}
 
     assert authority.run(request).success
 
@@ -953,9 +1128,8 @@ def test_of_a_refused_file_no_progress_is_told_any_more(authority: Authority) ->
 def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    authority.waited_for(PATIENCE_SECONDS + 1)
 
-    (request,) = authority.tick()
+    (request,) = authority.lose(5)
     assert request.job_name == "give_up"
     assert request.run_key != first.run_key
     assert authority.run(request).success
@@ -964,11 +1138,58 @@ def test_an_upload_whose_runs_die_without_a_word_is_given_up_with_a_report(autho
     assert authority.tick() == []
 
 
+def test_what_is_tried_again_and_again_is_told_to_the_operators_and_a_single_lost_run_is_not(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (FIRST, SECOND):
+        authority.upload("header.csv", name)
+    authority.tick()
+    authority.lose(1)
+    assert caplog.messages == []
+    authority.lose(1)
+    (said,) = caplog.messages
+    since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    assert re.fullmatch(
+        rf"No run has come to its end of ssda903/2026/{FIRST} and 1 more since {since}: retrying.", said
+    )
+    authority.tick()
+    assert caplog.messages == [said], "it is said once each time"
+
+
+@pytest.mark.parametrize("sensor", [announced_uploads, withdrawals, unsettled_reports], ids=lambda sensor: sensor.name)
+def test_a_sensor_hears_that_a_bucket_is_away_before_dagster_ends_its_minute(
+    authority: Authority, sensor: dg.SensorDefinition
+) -> None:
+    with (
+        unreachable(aws_client("s3")) as waited_by_runs,
+        unreachable(aws_client("s3", waits=False)) as waited,
+        pytest.raises(BucketUnreachableError),
+    ):
+        authority.asked_by(sensor)
+    assert waited_by_runs == []
+    assert 0 < sum(waited) < 60
+
+
+@contextmanager
+def unreachable(s3: Any) -> Iterator[list[float]]:  # noqa: ANN401
+    """No request of the client arrives. Hands out how many seconds it would have waited for each."""
+    waited: list[float] = []
+
+    def away(request: Any, **_: object) -> None:  # noqa: ANN401
+        waited.append(s3.meta.config.connect_timeout + s3.meta.config.read_timeout)
+        raise ConnectTimeoutError(endpoint_url=request.url)
+
+    s3.meta.events.register("before-send.s3", away)
+    try:
+        yield waited
+    finally:
+        s3.meta.events.unregister("before-send.s3", away)
+
+
 def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Authority) -> None:
     authority.upload("header.csv")
     first = authority.tick()[0]
-    authority.waited_for(PATIENCE_SECONDS + 1)
-    (late,) = authority.tick()
+    (late,) = authority.lose(5)
     assert authority.run(first).success
 
     assert authority.run(late).success
@@ -978,8 +1199,7 @@ def test_giving_up_does_not_overwrite_a_report_that_came_after_all(authority: Au
 def test_giving_up_does_not_overwrite_a_withdrawal(authority: Authority) -> None:
     authority.upload("header.csv")
     authority.tick()
-    authority.waited_for(PATIENCE_SECONDS + 1)
-    (late,) = authority.tick()
+    (late,) = authority.lose(5)
     authority.withdraw()
 
     assert authority.run(late).success
@@ -1023,6 +1243,26 @@ def test_no_value_of_a_file_is_in_dagsters_records_or_logs_nor_shared(
     for text in [*records, *runs, *partitions, *reports, *shared, caplog.text]:
         for identifier in (*IDENTIFIERS, "TEST PERSON"):
             assert identifier not in text
+
+
+@pytest.mark.parametrize(("module", "counting"), [(stage4_cleaned, "_errors_by_rule"), (preview, "columns")])
+def test_what_fails_while_it_counts_for_dagsters_pages_quotes_no_cell_there(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, module: ModuleType, counting: str
+) -> None:
+    monkeypatch.setattr(module, counting, _quote_a_cell)
+    authority.upload("header.csv")
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    assert not outcome.success
+    records = repr(authority.instance.all_logs(outcome.run_id))
+    assert "message withheld" in records
+    assert IDENTIFIERS[0] not in records
+
+
+def _quote_a_cell(*_: object) -> None:
+    raise ValueError(f"cannot count {IDENTIFIERS[0]}")
 
 
 def test_what_is_current_is_read_from_each_report_once(authority: Authority) -> None:

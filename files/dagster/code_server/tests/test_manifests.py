@@ -99,6 +99,13 @@ def test_what_is_sent_once_more_is_the_latest_also_if_one_sent_in_between_ends_a
     assert shown(first, again, shared_since=limit) == {"header": "a"}, "its date is that of the last time"
 
 
+def test_each_table_of_a_manifest_has_the_versions_that_it_was_shared_with() -> None:
+    reports = [report("a", 1, "header", code_version="of last year"), report("b", 2, "episodes")]
+    tables = json.loads(manifests(WHERE, profiles_of(reports), current_reports(reports))["regional"])["tables"]
+    versions = {name: (entry["schema_version"], entry["code_version"]) for name, entry in tables.items()}
+    assert versions == {"header": (1, "of last year"), "episodes": (2, "code")}
+
+
 def test_a_manifest_names_files_counts_and_versions_and_reads_back() -> None:
     reports = [report("a", 1, "header"), report("b", 2, "episodes")]
     content = manifests(WHERE, profiles_of(reports), current_reports(reports))["regional"]

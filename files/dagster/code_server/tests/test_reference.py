@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import polars as pl
+import pytest
 import reference
 from generated import table_of_rows
 from localgov_pipeline.lib.cleaning import ROW, clean
@@ -14,7 +15,6 @@ from localgov_pipeline.lib.declarations import declared, declared_years, documen
 from localgov_pipeline.lib.pseudonyms import Keys
 from localgov_pipeline.lib.sharing import shared_table
 
-FILES = 500
 KEYS = Keys(b"a key that is used by tests, and by nobody else")
 
 
@@ -25,11 +25,12 @@ def declaration(dataset: str) -> dict[str, Any]:
     return document_of(file.read_text(encoding="utf-8"), file.name)
 
 
-def test_what_is_cleaned_and_shared_of_500_files_is_what_a_plain_implementation_makes_of_them() -> None:
+@pytest.mark.parametrize("files", [100, pytest.param(500, marks=pytest.mark.slow)])
+def test_what_is_cleaned_and_shared_of_many_files_is_what_a_plain_implementation_makes_of_them(files: int) -> None:
     chance = random.Random(903)  # noqa: S311  # the same files each time
     documents = {name: declaration(name) for name in ("ssda903", "school_places")}
     seen: set[tuple[str, str]] = set()
-    for number in range(FILES):
+    for number in range(files):
         name = chance.choice(["ssda903", "ssda903", "ssda903", "school_places"])
         year = chance.choice(declared_years(name))
         dataset = declared(name, year)

@@ -17,8 +17,10 @@ import boto3
 import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import InstigatorType
+from dagster._core.test_utils import create_run_for_test
 from localgov_dagster_instance import __main__ as service
 from localgov_dagster_instance import database as logins
+from localgov_dagster_instance import starts
 from processes import ACCOUNT, REGION, emulator, free_port, listens, postgresql, wait_until
 
 SOURCE = Path(__file__).parent.parent / "src"
@@ -194,21 +196,70 @@ def test_the_daemon_starts_one_task_for_a_request_says_that_it_lives_and_keeps_i
     ecs: Any,  # noqa: ANN401
     tmp_path: Path,
 ) -> None:
+    environment = {**task_environment, "TMPDIR": str(tmp_path)}
+
     def alive() -> bool:
         command = [sys.executable, "-m", "localgov_dagster_instance", "check-daemon"]
-        return subprocess.run(command, env=task_environment, cwd=tmp_path, check=False).returncode == 0
+        return subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode == 0
 
     assert not alive()
-    with started("daemon", task_environment, tmp_path):
+    with started("daemon", environment, tmp_path):
         wait_until(lambda: bool(tasks(ecs)), "a task is started")
         wait_until(alive, "the daemon has a heartbeat")
         wait_until(lambda: lasting_connections(task_environment) > 0, "a connection is kept")
+    # Of what it told last, nobody knows after a while whether it is still true.
+    os.utime(tmp_path / "daemon-lives", (time.time() - 600,) * 2)
+    assert not alive()
     (task,) = tasks(ecs)
     (override,) = task["overrides"]["containerOverrides"]
     assert override["name"] == "run"
     assert override["command"][:3] == ["dagster", "api", "execute_run"]
     # ECS takes 8192 characters of overrides. Our code location's names are not much longer than these.
     assert len(str(task["overrides"])) < 5000
+
+
+def test_a_run_whose_task_ended_before_it_began_gives_its_place_up(
+    task_environment: dict[str, str],
+    instance: dg.DagsterInstance,
+    ecs: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
+    ended, goes_on = starting(instance, ecs), starting(instance, ecs)
+    ecs.stop_task(cluster="localgov", task=ended.tags["ecs/task_arn"])
+
+    with started("daemon", task_environment, tmp_path):
+        wait_until(lambda: status(instance, ended) == dg.DagsterRunStatus.FAILURE, "the run is failed", 180)
+
+    assert status(instance, goes_on) == dg.DagsterRunStatus.STARTING
+
+
+def test_a_run_that_got_no_task_is_not_waited_for_longer_than_a_launch_takes(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run_for_test(instance, job_name="greeting", status=dg.DagsterRunStatus.STARTING)
+    (record,) = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+
+    assert not starts.never_begins(instance, record)
+    monkeypatch.setattr(starts, "_LAUNCH_SECONDS", 0)
+    assert starts.never_begins(instance, record)
+    instance.report_run_failed(run)
+    assert not starts.never_begins(instance, record), "it has ended since it was listed"
+
+
+def starting(instance: dg.DagsterInstance, ecs: Any) -> dg.DagsterRun:  # noqa: ANN401
+    """A run with a task, as the launcher leaves it."""
+    (task,) = ecs.run_task(cluster="localgov", taskDefinition="localgov-run")["tasks"]
+    tags = {"ecs/cluster": task["clusterArn"], "ecs/task_arn": task["taskArn"]}
+    run: dg.DagsterRun = create_run_for_test(
+        instance, job_name="greeting", status=dg.DagsterRunStatus.STARTING, tags=tags
+    )
+    return run
+
+
+def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
 
 
 def lasting_connections(environment: dict[str, str]) -> int:
@@ -273,7 +324,7 @@ def test_a_hosted_code_location_is_found_by_the_service_that_serves_it() -> None
 
 
 def test_an_unknown_service_is_refused_with_the_names_of_those_there_are() -> None:
-    with pytest.raises(SystemExit, match="webserver, daemon, check-daemon"):
+    with pytest.raises(SystemExit, match="webserver, daemon"):
         service.command("no-such", {})
 
 

@@ -165,8 +165,7 @@ def start_page(request: Request) -> Response:
 def _start_page(request: Request, chosen: dict[str, str], errors: dict[str, str]) -> Response:
     service = service_of(request)
     try:
-        found = recent_reports(service.s3, service.settings.bucket, datetime.now(UTC))
-        recent = [entry for entry in found if entry[0].dataset in visit(request).access.view]
+        recent = recent_reports(service.s3, service.settings.bucket, datetime.now(UTC), visit(request).access.view)
     except (BotoCoreError, ClientError) as error:
         # One may still upload: the page says that the list is missing, the log says why.
         _log.warning("The recent submissions in s3://%s could not be listed: %s", service.settings.bucket, error)

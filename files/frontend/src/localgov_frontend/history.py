@@ -17,6 +17,9 @@ from localgov_frontend.submissions import Submission
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# On a page.
+_LISTED = 50
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,13 +43,35 @@ class History:
     def current_tables(self, submission: Submission) -> list[str]:
         return [table for table, current in self.current.items() if current == submission]
 
+    @property
+    def pages(self) -> int:
+        """Over how many pages the entries go; one, if there are none."""
+        return max(1, -(-len(self.entries) // _LISTED))
+
+    def page(self, number: int) -> tuple[Entry, ...]:
+        """Of the first page, 1, the newest."""
+        return self.entries[(number - 1) * _LISTED : number * _LISTED]
+
     def before(self, submission: Submission, table: str) -> Entry | None:
-        """The submission that this one superseded, if it held the table."""
+        """The one that held the table before this one. What was withdrawn is no part of that: nothing of it is kept."""
         own = next((entry for entry in self.entries if entry.submission == submission), None)
         if own is None:
             return None
-        earlier = (entry for entry in self.entries if table in entry.tables and entry.uploaded_at < own.uploaded_at)
-        return next(earlier, None)
+        holders = (entry for entry in self.entries if table in entry.tables and entry.state is not State.WITHDRAWN)
+        return next((entry for entry in holders if entry.uploaded_at < own.uploaded_at), None)
+
+
+def page_links(page: int, pages: int) -> list[int | None]:
+    """The pages that one page leads to: the first, the last and its neighbours. None stands for those left out,
+    where they are more than one."""
+    shown = [number for number in range(1, pages + 1) if number in {1, pages} or abs(number - page) <= 1]
+    links: list[int | None] = []
+    for number in shown:
+        last = links[-1] if links else 0
+        missing = list(range((last or 0) + 1, number))
+        links += [None] if len(missing) > 1 else missing
+        links.append(number)
+    return links
 
 
 def read_history(s3: S3Client, bucket: str, dataset: str, year: int) -> History:

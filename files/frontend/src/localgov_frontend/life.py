@@ -29,34 +29,36 @@ _SETTLED_AFTER = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Life:
-    """`state`: a report's, or before it `waiting` (`overdue`, when the file can no longer arrive), or between an
-    accepted report and the decision of what is shared `sharing`, or `withdrawing` until that is done.
+    """`state`: a report's, or before it `waiting` (`overdue`, when the file can no longer arrive; `delayed`, when it
+    did long ago), or between an accepted report and the decision of what is shared `sharing`, or `withdrawing` until
+    that is done. `done_at`: when the last stage came to its end that is done.
     """
 
     state: str
     done: str | None
+    done_at: datetime | None
     report: Report | None
     history: History
     withdrawal_asked_at: datetime | None
 
     @property
     def goes_on(self) -> bool:
-        return self.state in {"waiting", "overdue", "sharing", "withdrawing"}
+        return self.state in {"waiting", "overdue", "delayed", "sharing", "withdrawing"}
 
 
 def live(s3: S3Client, bucket: str, submission: Submission, sent_at: datetime | None) -> Life:
     """`sent_at` is when a large file was complete, if that is known."""
     prefix = f"results/{submission.path}/"
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-    names = {entry["Key"].removeprefix(prefix) for entry in listed}
+    written = {entry["Key"].removeprefix(prefix): entry["LastModified"] for entry in listed}
     asked_at = withdrawal_asked_at(s3, bucket, submission)
-    if "report.json" not in names:
-        done = [stage for stage in STAGES if f"done/{stage}" in names]
-        state = _before_report(submission, sent_at, started=bool(done))
-        return Life("withdrawing" if asked_at else state, done[-1] if done else None, None, History({}), asked_at)
+    if "report.json" not in written:
+        done = next((stage for stage in reversed(STAGES) if f"done/{stage}" in written), None)
+        state = "withdrawing" if asked_at else _before_report(submission, sent_at, started=done is not None)
+        return Life(state, done, written.get(f"done/{done}"), None, History({}), asked_at)
     report = read_report(s3, bucket, submission)
     history = read_history(s3, bucket, submission.dataset, submission.year)
-    return Life(_after_report(submission, report, history, asked_at), None, report, history, asked_at)
+    return Life(_after_report(submission, report, history, asked_at), None, None, report, history, asked_at)
 
 
 def withdrawal_asked_at(s3: S3Client, bucket: str, submission: Submission) -> datetime | None:
@@ -65,9 +67,11 @@ def withdrawal_asked_at(s3: S3Client, bucket: str, submission: Submission) -> da
 
 
 def _before_report(submission: Submission, sent_at: datetime | None, *, started: bool) -> str:
-    # Once the signed request has expired, a file that was not sent can no longer arrive.
+    # Once the signed request has expired, a file that was not sent can no longer arrive, and one that was has a report.
     since = max(submission.started_at, sent_at or submission.started_at)
-    return "overdue" if not started and datetime.now(UTC) - since > UPLOAD_LIFETIME else "waiting"
+    if datetime.now(UTC) - since <= UPLOAD_LIFETIME:
+        return "waiting"
+    return "delayed" if started else "overdue"
 
 
 def _after_report(submission: Submission, report: Report, history: History, asked_at: datetime | None) -> str:

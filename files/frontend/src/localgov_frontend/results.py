@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -205,8 +205,10 @@ def read_report(s3: S3Client, bucket: str, submission: Submission) -> Report:
     return parse_report(s3.get_object(Bucket=bucket, Key=submission.report_key)["Body"].read())
 
 
-def recent_reports(s3: S3Client, bucket: str, now: datetime) -> list[tuple[Submission, Report | None]]:
-    """The newest submissions of the last days that have a report; None where the report cannot be read."""
+def recent_reports(
+    s3: S3Client, bucket: str, now: datetime, datasets: Collection[str]
+) -> list[tuple[Submission, Report | None]]:
+    """The newest submissions of these datasets in the last days that have a report; None where it cannot be read."""
 
     def list_year(place: tuple[str, int]) -> list[Submission]:
         return list(_list_year(s3, bucket, *place, since=now - RECENT_PERIOD))
@@ -217,7 +219,7 @@ def recent_reports(s3: S3Client, bucket: str, now: datetime) -> list[tuple[Submi
         except ReportUnreadableError:
             return None
 
-    places = [(dataset.name, year) for dataset in DATASETS.values() for year in dataset.years]
+    places = [(name, year) for name, dataset in DATASETS.items() if name in datasets for year in dataset.years]
     with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         found: Iterable[Submission] = chain.from_iterable(pool.map(list_year, places))
         newest = heapq.nlargest(RECENT_COUNT, found, key=lambda submission: submission.identifier)

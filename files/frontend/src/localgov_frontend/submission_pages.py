@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from localgov_frontend.datasets import DATASETS
-from localgov_frontend.history import read_history
+from localgov_frontend.history import History, page_links, read_history
 from localgov_frontend.life import STAGES, Life, live
 from localgov_frontend.middleware import is_cross_origin
 from localgov_frontend.results import exists
@@ -47,7 +48,17 @@ def year_page(request: Request) -> Response:
     if year is None:
         raise HTTPException(404)
     history = read_history(service.s3, service.settings.bucket, dataset.name, year)
-    return page(request, "year.html", dataset=dataset, year=year, history=history)
+    number = _page_number(request, history)
+    links = page_links(number, history.pages)
+    return page(request, "year.html", dataset=dataset, year=year, history=history, number=number, links=links)
+
+
+def _page_number(request: Request, history: History) -> int:
+    """Without one in the address, the first. One that was there, before submissions went, leads to the last."""
+    asked = request.query_params.get("page", "1")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", asked, re.ASCII):
+        raise HTTPException(404)
+    return min(int(asked), history.pages)
 
 
 def follow_page(request: Request) -> Response:
@@ -60,15 +71,22 @@ def follow_page(request: Request) -> Response:
         dataset=DATASETS[submission.dataset],
         life=life,
         report=life.report,
+        original=_original(submission, life),
         stages=STAGES,
         query=f"?sent={int(sent.timestamp())}" if sent else "",
         may_withdraw=_may_withdraw(request, submission, life),
     )
 
 
+def _original(submission: Submission, life: Life) -> Submission | None:
+    """Of which the submission is the duplicate."""
+    named = life.report and life.report.duplicate_of
+    return replace(submission, identifier=named) if named else None
+
+
 def follow_status(request: Request) -> Response:
     life = _life(request, requested_submission(request))
-    return JSONResponse({"state": life.state, "done": life.done})
+    return JSONResponse({"state": life.state, "done": life.done, "goes_on": life.goes_on})
 
 
 def _life(request: Request, submission: Submission) -> Life:

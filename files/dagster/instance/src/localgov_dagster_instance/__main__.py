@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg2
 
-from localgov_dagster_instance import database
+from localgov_dagster_instance import database, liveness
 
 # `dagster.yaml` and `workspace.yaml`; nothing is written here.
 HOME = Path(__file__).parent / "home"
@@ -24,6 +24,8 @@ DATABASE_SECONDS = 300
 CODE_SERVER_SECONDS = 120
 _PAUSE_SECONDS = 1.0
 _WORKSPACE = ["--workspace", str(HOME / "workspace.yaml")]
+# What needs the database and nothing else, and ends.
+_OF_THE_SCHEMA = ("migrate", "tell-versions")
 # Where the locations that the account hosts beside its own are written down; the only place that can be written to.
 HOSTED_WORKSPACE = Path(tempfile.gettempdir()) / "hosted-workspace.yaml"
 
@@ -36,10 +38,10 @@ def command(service: str, environment: Mapping[str, str]) -> list[str]:
     commands = {
         "webserver": ["-m", "dagster_webserver", *_WORKSPACE, *hosted, "--host", address, "--port", WEBSERVER_PORT],
         "daemon": ["-m", "localgov_dagster_instance.daemon", *_WORKSPACE, *hosted],
-        "check-daemon": ["-m", "dagster._daemon", "liveness-check"],
+        **{task: ["-m", "localgov_dagster_instance.schema", task] for task in _OF_THE_SCHEMA},
     }
     if service not in commands:
-        raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}, prepare-database.")
+        raise SystemExit(f"No service {service!r}: name one of {', '.join(commands)}, check-daemon, prepare-database.")
     return commands[service]
 
 
@@ -85,20 +87,28 @@ def code_server_answers(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def wait_for_neighbours(environment: Mapping[str, str]) -> None:
+def wait_for_database(environment: Mapping[str, str]) -> None:
     if reason := wait_for("the database", lambda: database_answers(environment), DATABASE_SECONDS):
         raise SystemExit(f"The database does not answer after {DATABASE_SECONDS} seconds: {reason}")
+
+
+def wait_for_neighbours(environment: Mapping[str, str]) -> None:
+    wait_for_database(environment)
     # Dagster can start without it, but would look again after a minute only.
     if reason := wait_for("the code server", lambda: code_server_answers(environment), CODE_SERVER_SECONDS):
         sys.stderr.write(f"Starting without the code server: {reason}\n")
 
 
 def main(service: str) -> None:
+    if service == "check-daemon":
+        sys.exit(not liveness.told())
     if service == "prepare-database":
         prepare_database(os.environ)
         return
     arguments = command(service, os.environ)
-    if service != "check-daemon":
+    if service in _OF_THE_SCHEMA:
+        wait_for_database(os.environ)
+    else:
         # YAML takes JSON.
         HOSTED_WORKSPACE.write_text(json.dumps(hosted_workspace(os.environ)))
         wait_for_neighbours(os.environ)
@@ -140,5 +150,6 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("Usage: python -m localgov_dagster_instance webserver|daemon|check-daemon|prepare-database")
+        services = "webserver|daemon|check-daemon|prepare-database|migrate|tell-versions"
+        raise SystemExit(f"Usage: python -m localgov_dagster_instance {services}")
     main(sys.argv[1])

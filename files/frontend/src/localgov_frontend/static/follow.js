@@ -10,6 +10,13 @@ function say(text) {
   if (line.textContent !== text) line.textContent = text;
 }
 
+// Words for whoever does not see the list: of the stage that is done last, and that there is more to come.
+function progress(done) {
+  const item = stages.find((stage) => stage.dataset.stage === done);
+  const words = item?.querySelector(".govuk-task-list__name-and-hint").textContent;
+  return words ? `Done: ${words}. ${waiting}` : waiting;
+}
+
 function showProgress(done) {
   const last = stages.findIndex((item) => item.dataset.stage === done);
   for (const [index, item] of stages.entries()) {
@@ -32,7 +39,7 @@ async function ask() {
         window.location.reload();
         return;
       }
-      say(waiting);
+      say(progress(done));
       showProgress(done);
     }
   } catch {

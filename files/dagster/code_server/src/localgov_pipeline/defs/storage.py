@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +43,10 @@ class BucketUnreachableError(Exception):
     """No answer, or none of use: a passing state, unlike a refusal."""
 
 
+class LocationError(BucketUnreachableError):
+    """Not a bucket at all: until the inventory is mended, there is nobody to ask."""
+
+
 class Fetched(NamedTuple):
     content: bytes
     version_id: str
@@ -62,15 +65,20 @@ class Listed(NamedTuple):
 
 
 @cache
-def aws_client(service: str) -> Any:  # noqa: ANN401
-    """One client of a service for the life of the process: building one costs as much CPU as fifty requests.
+def aws_client(service: str, *, waits: bool = True) -> Any:  # noqa: ANN401
+    """One client of a service for the life of the process: building one costs as much CPU as fifty requests. One that
+    does not wait hears for half a minute at most that there is no answer.
 
     Straight from botocore: boto3's session loads what we have no use for, and every run would pay for it.
     """
     import botocore.session
     from botocore.config import Config
 
-    config = Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=PARALLEL)
+    patience: dict[str, Any] = {"retries": {"mode": "standard", "max_attempts": 8}}
+    if not waits:
+        retries = {"mode": "standard", "total_max_attempts": 2}
+        patience = {"retries": retries, "connect_timeout": 3, "read_timeout": 10}
+    config = Config(max_pool_connections=PARALLEL, **patience)
     # ECS names the region in AWS_REGION, which botocore does not read.
     return botocore.session.get_session().create_client(
         service, region_name=os.environ.get("AWS_REGION"), config=config
@@ -80,7 +88,7 @@ def aws_client(service: str) -> Any:  # noqa: ANN401
 def bucket_of(location: str) -> str:
     bucket = location.removeprefix("s3://").rstrip("/")
     if not location.startswith("s3://") or not bucket or "/" in bucket:
-        raise ValueError(f"The location {location!r} is not of the form s3://bucket.")
+        raise LocationError(f"the location {location!r} is not of the form s3://bucket")
     return bucket
 
 
@@ -93,15 +101,18 @@ class Storage(dg.ConfigurableResource[None]):
     member_shared_locations: str = "{}"
     # Local authority to what was agreed with it, such as `keep_published`.
     member_agreements: str = "{}"
+    # Whether minutes may go by until it is clear that our own buckets do not answer. A run has that time.
+    waits: bool = True
 
     @classmethod
     def from_environment(cls) -> Storage:
         """For sensors. Dagster would open its instance to hand them a resource, and the code server, in which they
-        are evaluated, has no database."""
+        are evaluated, has no database. It looks at one after another, and gives each a minute."""
         names = {name: name.upper() for name in cls.model_fields if name.endswith("_location")}
         names["member_shared_locations"] = "MEMBER_SHARED_LOCATIONS"
         names["member_agreements"] = "MEMBER_AGREEMENTS"
-        return cls(**{name: os.environ[variable] for name, variable in names.items() if variable in os.environ})
+        settings = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
+        return cls(**settings, waits=False)
 
     @property
     def data_store(self) -> str:
@@ -117,8 +128,8 @@ class Storage(dg.ConfigurableResource[None]):
 
     @property
     def members(self) -> dict[str, str]:
-        """Local authority to its shared bucket."""
-        return {name: bucket_of(location) for name, location in json.loads(self.member_shared_locations).items()}
+        """Local authority to the location of its shared bucket, of which `bucket_of` tells whether it is one."""
+        return {name: str(location) for name, location in json.loads(self.member_shared_locations).items()}
 
     @property
     def agreements(self) -> dict[str, str]:
@@ -127,7 +138,17 @@ class Storage(dg.ConfigurableResource[None]):
 
     @property
     def client(self) -> Any:  # noqa: ANN401  # botocore makes its clients' types at run time
-        return aws_client("s3")
+        return aws_client("s3") if self.waits else self.client_of_members
+
+    @property
+    def client_of_members(self) -> Any:  # noqa: ANN401
+        """Dagster gives a sensor a minute for all authorities: one that does not answer may not take it from the
+        others."""
+        return aws_client("s3", waits=False)
+
+    def _client(self, bucket: str) -> Any:  # noqa: ANN401
+        is_of_member = any(location.rstrip("/") == f"s3://{bucket}" for location in self.members.values())
+        return self.client_of_members if is_of_member else self.client
 
     def fetch(self, bucket: str, key: str) -> Fetched | None:
         """The latest version of an object; None where there is none.
@@ -155,9 +176,10 @@ class Storage(dg.ConfigurableResource[None]):
         return Downloaded(response.get("VersionId", "null"), response["LastModified"], digest.hexdigest())
 
     def _found(self, bucket: str, key: str) -> dict[str, Any] | None:
+        client = self._client(bucket)
         try:
-            found: dict[str, Any] = self.client.get_object(Bucket=bucket, Key=key)
-        except self.client.exceptions.ClientError as error:
+            found: dict[str, Any] = client.get_object(Bucket=bucket, Key=key)
+        except client.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 return None
             raise
@@ -192,7 +214,7 @@ class Storage(dg.ConfigurableResource[None]):
         return len(found)
 
     def objects(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        pages = self._client(bucket).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         with _named_refusals(bucket):
             for page in pages:
                 for entry in page.get("Contents", []):
@@ -216,17 +238,16 @@ class Storage(dg.ConfigurableResource[None]):
 @contextmanager
 def _named_refusals(bucket: str) -> Iterator[None]:
     """Who is refused and who gets no answer are told apart: the first has been decided, the second passes."""
-    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
-    except HTTPClientError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise BucketUnreachableError(f"s3://{bucket}: no answer ({type(error).__name__})") from error
     except ClientError as error:
         code = error.response["Error"]["Code"]
         reason = "its key cannot be used" if code.startswith("KMS.") else _CLOSED.get(code)
         if reason is not None:
             raise BucketClosedError(f"s3://{bucket}: {reason}") from error
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise BucketUnreachableError(f"s3://{bucket}: {code}") from error
-        raise
+        raise BucketUnreachableError(f"s3://{bucket}: {code}") from error

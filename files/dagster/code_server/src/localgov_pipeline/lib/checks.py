@@ -74,7 +74,7 @@ def _of_rows(name: str, declared: Check, threshold: float, given: _Given) -> Ite
     table = str(declared.table)
     if table not in given.about or table not in given.tables or (declared.to and declared.to not in given.tables):
         return
-    faulty, column, reason = _faulty(declared, given.tables)
+    faulty, column, reason = _faulty(declared, given.tables, given.dataset.called)
     checked, found = pl.collect_all([given.tables[table].select(pl.len()), faulty], engine="streaming")
     rows = found[ROW].sort()
     said = {"column": column, "rule": name, "reason": reason, "table": table}
@@ -84,10 +84,14 @@ def _of_rows(name: str, declared: Check, threshold: float, given: _Given) -> Ite
     yield CheckOutcome(name, declared.severity, passed, findings.cast(FINDING_SCHEMA), counts)
 
 
-def _faulty(declared: Check, tables: Mapping[str, pl.LazyFrame]) -> tuple[pl.LazyFrame, str, str]:
-    """The numbers of the rows at fault, the column to name, and what is said of them."""
+def _faulty(declared: Check, tables: Mapping[str, pl.LazyFrame], record: str | None) -> tuple[pl.LazyFrame, str, str]:
+    """The numbers of the rows at fault, the column to name, and what is said of them. `record`: what a person calls
+    one of those that rows are made of, where a number is not that of a row but that of a record."""
     rows, columns = tables[str(declared.table)], list(declared.columns)
     named = ", ".join(columns)
+    if declared.check == "unique" and record:
+        reason = f"An earlier {record} has the same {named}. Put both into one, or mend {named}."
+        return _repeated(rows.select(ROW, *columns).unique(), columns), columns[0], reason
     if declared.check == "unique":
         return _repeated(rows, columns), columns[0], f"The same {named} stands in an earlier row. Keep one of the rows."
     if declared.check == "refers":

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
+from localgov_pipeline.lib.categories import described_as_text
 from localgov_pipeline.lib.declarations import Column, Table
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
 from localgov_pipeline.lib.rules import Rule, cleaned_type, of_another_year, rule_of
@@ -22,7 +23,8 @@ _BLANK, _BROKEN, _ANOTHER_YEAR = range(_KINDS)
 
 class Cleaned(NamedTuple):
     """`rows` are typed and keep their `row` number, without those whose key cannot be used: nothing could be joined to
-    them. `errors` has ERROR_SCHEMA and no value from the file; it is in the order of the file."""
+    them. `errors` has ERROR_SCHEMA, but for categories in place of text, and no value from the file; it is in the order
+    of the file."""
 
     rows: pl.LazyFrame
     errors: pl.LazyFrame
@@ -51,7 +53,7 @@ def sink(cleaned: Cleaned, rows: Path, errors: Path) -> None:
     all: they are written quickly, without what helps to find some."""
     sinks = [
         cleaned.rows.sink_parquet(rows, compression="lz4", statistics=False, lazy=True),
-        cleaned.errors.sink_parquet(errors, lazy=True),
+        cleaned.errors.sink_parquet(errors, metadata=described_as_text(cleaned.errors.collect_schema()), lazy=True),
     ]
     pl.collect_all(sinks, engine="streaming")
 
@@ -87,14 +89,20 @@ def _errors(judged: pl.LazyFrame, rules: dict[str, Rule], table: Table) -> pl.La
     said = [
         finding for name, column in table.columns.items() for finding in _findings(name, column, rules[name], table)
     ]
-    numbers = range(len(said))
     columns = {
-        field: pl.col("fault").replace_strict(numbers, [finding[place] for finding in said], return_dtype=pl.String)
+        field: _said([str(finding[place]) for finding in said]).alias(field)
         for place, field in enumerate(Finding._fields)
         if field != ROW
     }
-    listed = judged.filter(faulty).select(ROW, pl.concat_list(faults).list.drop_nulls().alias("fault"))
-    return listed.explode("fault").select(ROW, **columns)
+    listed = judged.filter(faulty).select(ROW, pl.concat_list(faults).alias("fault")).explode("fault")
+    return listed.filter(pl.col("fault").is_not_null()).select(ROW, **columns)
+
+
+def _said(texts: Sequence[str]) -> pl.Expr:
+    """What is said of a fault, by its number, as a category: texts would take most of the time and memory where most
+    cells are wrong."""
+    said = pl.Series(texts, dtype=pl.Enum([*dict.fromkeys(texts)]))
+    return pl.col("fault").map_batches(said.gather, return_dtype=said.dtype, is_elementwise=True)
 
 
 def _is_faulty(name: str, column: Column) -> pl.Expr:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from localgov_pipeline.lib.all_years import YEAR
 from localgov_pipeline.lib.declarations import Table, UnknownDatasetError, declared
 from localgov_pipeline.lib.manifests import ManifestName
 
@@ -33,15 +34,33 @@ def shareable_columns(group: ManifestName, table: str) -> list[str]:
     return [] if found is None else found.shareable(group.profile)
 
 
-def unreadable(path: Path, allowed: Sequence[str]) -> str | None:
-    """Why a part is left out. A column that may not be shared is never taken over."""
+def unreadable(path: Path, allowed: Sequence[str], rows: int) -> str | None:
+    """Why a part of so many rows is left out. A column that may not be shared is never taken over, and a file that
+    would fail in the combined tables fails here, where it stops nobody else."""
     try:
         columns = pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError):
+        if unexpected := set(columns) - set(allowed):
+            return f"a file has {len(unexpected)} columns that are not declared as shareable"
+        if strange := [name for name, held in columns.items() if not _is_ever_shared(held)]:
+            return f"a file has {len(strange)} columns of types that are never shared"
+        found = _rows_read(path)
+    # A panic of polars is no Exception.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return "a file is not readable as parquet"
-    if unexpected := set(columns) - set(allowed):
-        return f"a file has {len(unexpected)} columns that are not declared as shareable"
-    return None
+    return None if found == rows else f"a file has {found} rows, and its manifest says {rows}"
+
+
+def _is_ever_shared(held: pl.DataType) -> bool:
+    """As `sharing` writes columns. One without any value may have no type."""
+    return held in (pl.String(), pl.Date(), pl.Null()) or held.is_integer()
+
+
+def _rows_read(path: Path) -> int:
+    """Their number, after every cell was read and made text as for CSV, a part at a time: a footer may be sound where
+    pages are not, and a date may be one that cannot be written."""
+    cells = pl.all().cast(pl.String).hash().sum().name.prefix("digest of ")
+    counted = pl.scan_parquet(path).select(pl.len(), cells).collect(engine="streaming")
+    return int(counted["len"].item())
 
 
 def combined(
@@ -63,6 +82,34 @@ def combined(
 
 def as_csv(parquet: Path, csv: Path) -> None:
     pl.scan_parquet(parquet).sink_csv(csv)
+
+
+_TYPES: Mapping[str, pl.DataType] = {"text": pl.String(), "date": pl.Date(), "integer": pl.Int64()}
+
+
+def of_all_years(combined: Path, year: int, columns: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Write the rows of a year with the columns that the table has over all years, each with what it holds: null where
+    the year does not have it. Gives the columns, if any, with the number of cells that are not of its type.
+
+    Such cells come from an authority of another release alone; they are in the table of the year as they are.
+    """
+    rows = pl.scan_parquet(combined)
+    given = rows.collect_schema()
+    typed = {name: _typed(name, given.get(name), _TYPES[held]) for name, held in columns.items()}
+    labels = [pl.col(LOCAL_AUTHORITY), pl.lit(year, pl.Int16()).alias(YEAR), pl.col(SUBMISSION)]
+    rows.select(*labels, **typed).sink_parquet(path)
+    others = [name for name, held in columns.items() if given.get(name, _TYPES[held]) != _TYPES[held]]
+    lost = [(pl.col(name).is_not_null() & typed[name].is_null()).sum().alias(name) for name in others]
+    counts = rows.select(lost).collect(engine="streaming").to_dicts() if lost else [{}]
+    return {name: count for name, count in counts[0].items() if count}
+
+
+def _typed(name: str, given: pl.DataType | None, wanted: pl.DataType) -> pl.Expr:
+    if given is None:
+        return pl.lit(None, wanted)
+    if given == pl.String() and wanted == pl.Date():
+        return pl.col(name).str.to_date("%Y-%m-%d", strict=False)
+    return pl.col(name).cast(wanted, strict=False)
 
 
 def _empty(names: Sequence[str], frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:

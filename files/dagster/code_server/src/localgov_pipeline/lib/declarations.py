@@ -15,8 +15,9 @@ from localgov_pipeline.lib.declaration_errors import DeclarationError, described
 
 Share = Literal["never", "unchanged", "month", "year", "sector", "pseudonym"]
 Severity = Literal["error", "warning"]
-# A number that leaves unchanged has to be too narrow to carry an identifier.
-_WIDEST_SHARED_RANGE = 1_000_000
+# Digits of a whole number that fits, whatever they are, into what polars and parquet hold.
+LONGEST_NUMBER = 18
+LARGEST_NUMBER = 10**LONGEST_NUMBER - 1
 
 
 class _Declared(BaseModel):
@@ -53,8 +54,8 @@ class Column(_Declared):
     date_format: Literal["DD/MM/YYYY", "YYYY-MM-DD"] = "DD/MM/YYYY"
     codes: dict[str, str | list[str] | None] = Field(default_factory=dict)
     other_codes: frozenset[str] = frozenset()
-    minimum: int | None = None
-    maximum: int | None = None
+    minimum: int | None = Field(default=None, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
+    maximum: int | None = Field(default=None, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
     identifier: bool = False
     entity: str | None = None
     reading: dict[str, Any] = Field(default_factory=dict)
@@ -74,6 +75,8 @@ class Column(_Declared):
             raise ValueError("a code column, and no other, has `codes`: a list, or a mapping of codes to their words")
         if self.type != "integer" and (self.minimum, self.maximum) != (None, None):
             raise ValueError("only an integer has a `minimum` and a `maximum`")
+        if self.width is not None and self.width < 0:
+            raise ValueError(f"no number fits: its `minimum` {self.minimum} is above its `maximum` {self.maximum}")
         return self
 
     @model_validator(mode="after")
@@ -96,13 +99,13 @@ class Column(_Declared):
         if self.type == "code":
             return ["never", "unchanged"]
         if self.type == "integer":
-            return ["never", "unchanged"] if self._is_narrow() else ["never"]
+            return ["never"] if self.width is None else ["never", "unchanged"]
         return ["never", "sector"] if self.pattern == "postcode" else ["never"]
 
-    def _is_narrow(self) -> bool:
-        if self.minimum is None or self.maximum is None:
-            return False
-        return self.maximum - self.minimum <= _WIDEST_SHARED_RANGE
+    @property
+    def width(self) -> int | None:
+        """How far apart two numbers of the column may be; None where it has not both bounds."""
+        return None if self.minimum is None or self.maximum is None else self.maximum - self.minimum
 
     def labels(self, code: str) -> list[str]:
         """Words that stand for the code in some exports, such as `Female` for `2`."""
@@ -182,7 +185,12 @@ class Check(_Declared):
 
 
 class Dataset(_Declared):
-    """The rules of one dataset in one year."""
+    """The rules of one dataset in one year.
+
+    `widest_shared_range`: how far apart the bounds of a number that is shared unchanged may be. A number that may be
+    anything can carry an identifier, such as the ten digits of an NHS number; one among a million counts something.
+    It limits what is shared, and never what a cell may hold.
+    """
 
     name: str
     title: str
@@ -190,11 +198,17 @@ class Dataset(_Declared):
     year: int
     schema_version: int = Field(gt=0)
     format: Literal["csv", "xml"]
+    widest_shared_range: int = Field(default=1_000_000, gt=0)
     profiles: dict[str, Profile] = Field(min_length=1)
     retention: Retention
     checks: dict[str, Check]
     tables: dict[str, Table]
     reading: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def called(self) -> str | None:
+        """What a person calls one of the records that rows are made of; None where a row is a row of the file."""
+        return str(self.reading.get("called", "record")) if "record" in self.reading else None
 
     @model_validator(mode="after")
     def _checks_name_what_there_is(self) -> Dataset:
@@ -205,6 +219,18 @@ class Dataset(_Declared):
                 columns = self.tables[table].columns
                 if missing := [column for column in check.columns_of(table) if column not in columns]:
                     raise ValueError(f"check {name}: table {table} has no column {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_that_leave_are_narrow(self) -> Dataset:
+        for table in self.tables.values():
+            for name, column in table.columns.items():
+                if "unchanged" in column.share.values() and (column.width or 0) > self.widest_shared_range:
+                    raise ValueError(
+                        f"table {table.name}, column {name}: its `minimum` and `maximum` are {column.width} apart, "
+                        f"and of a number that is shared unchanged they may be {self.widest_shared_range} apart. Share "
+                        "it never, or declare a larger `widest_shared_range` if no number of it tells who somebody is"
+                    )
         return self
 
 

@@ -49,10 +49,18 @@ def last_uploads(reports: Iterable[Report]) -> dict[str, tuple[str, str]]:
     by_name = {report["submission"]: report for report in reports}
     found = {name: (report["uploaded_at"], name) for name, report in by_name.items()}
     for name, report in by_name.items():
-        original = report.get("duplicate_of")
-        if report["state"] == "duplicate" and by_name.get(original, {}).get("sha256") == report["sha256"]:
+        original = _original(report, by_name)
+        if original is not None:
             found[original] = max(found[original], (report["uploaded_at"], name))
     return found
+
+
+def _original(report: Report, by_name: Mapping[str, Report]) -> str | None:
+    """Of a duplicate, for as long as the original holds that content."""
+    named = str(report.get("duplicate_of"))
+    if report["state"] != "duplicate" or by_name.get(named, {}).get("sha256") != report["sha256"]:
+        return None
+    return named
 
 
 def deciding_reports(reports: Collection[Report]) -> dict[str, Report]:
@@ -96,6 +104,10 @@ def duplicate_of(sha256: str, submission: str, current: Mapping[str, Report]) ->
     return None
 
 
+def duplicates_of(submission: str, by_name: Mapping[str, Report]) -> set[str]:
+    return {name for name, report in by_name.items() if _original(report, by_name) == submission}
+
+
 def profiles_of(reports: Iterable[Report]) -> set[str]:
     """Under which something was shared."""
     return {part["profile"] for report in reports for part in report.get("shared") or ()}
@@ -124,6 +136,9 @@ def _manifest(name: ManifestName, current: Mapping[str, Report]) -> bytes:
             table: {
                 "submission": report["submission"],
                 "uploaded_at": report["uploaded_at"],
+                # Of this table: those above are of the latest upload, and another table may be of an earlier release.
+                "schema_version": report.get("schema_version"),
+                "code_version": report.get("code_version"),
                 **{key: entry[key] for key in ("rows", "columns", "parquet", "csv")},
             }
             for table, (report, entry) in entries.items()

@@ -9,11 +9,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
+from localgov_pipeline.lib.categories import described_as_text
 from localgov_pipeline.lib.checks import FINDING_SCHEMA
 from localgov_pipeline.lib.cleaning import ROW
 from localgov_pipeline.lib.code_version import code_version
@@ -26,6 +28,7 @@ from localgov_pipeline.lib.submissions import Submission
 ERRORS_SHOWN = 200
 ROWS_NAMED = 20
 TABLE = "table"
+_RULE = ("rule", "column", TABLE, "reason")
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]')
 
 
@@ -40,14 +43,22 @@ def write_result(rows: pl.LazyFrame, table: Table, path: Path) -> None:
 
 
 def write_shared(rows: pl.LazyFrame, table: Table, folder: Path) -> dict[str, Path]:
-    """As parquet and as CSV."""
+    """As parquet and as CSV, in one pass. Codes and months are text in both."""
     paths = {form: folder / f"{table.name}.{form}" for form in ("parquet", "csv")}
-    # Pseudonyms cannot be made much smaller, whatever the effort.
-    rows.sink_parquet(paths["parquet"], compression="zstd", compression_level=1)
-    written = pl.scan_parquet(paths["parquet"])
-    schema = written.collect_schema()
+    schema = rows.collect_schema()
     dates = [written_day(name, "YYYY-MM-DD").alias(name) for name, kind in schema.items() if kind == pl.Date]
-    written.with_columns(dates).sink_csv(paths["csv"], quote_style=_quote_style(table))
+    parquet = rows.sink_parquet(
+        paths["parquet"],
+        # Pseudonyms cannot be made much smaller, whatever the effort.
+        compression="zstd",
+        compression_level=1,
+        # Who reads a part reads all of it.
+        statistics=False,
+        metadata=described_as_text(schema),
+        lazy=True,
+    )
+    csv = rows.with_columns(dates).sink_csv(paths["csv"], quote_style=_quote_style(table), lazy=True)
+    pl.collect_all([parquet, csv], engine="streaming")
     return paths
 
 
@@ -81,13 +92,18 @@ class Errors(NamedTuple):
 
 
 def errors_of(errors: pl.LazyFrame) -> Errors:
-    """Of a frame with FINDING_SCHEMA, of any length."""
-    grouped = errors.group_by("rule", "column", TABLE, "reason", maintain_order=True).agg(
-        pl.len().alias("count"), pl.col(ROW).drop_nulls().head(ROWS_NAMED).alias("rows")
-    )
-    total, shown, by_rule = pl.collect_all([errors.select(pl.len()), errors.head(ERRORS_SHOWN), grouped])
+    """Of a frame with FINDING_SCHEMA, of any length: it is counted a part at a time, for the rows of a group would be
+    collected in memory before the first are taken."""
+    parts = chain([pl.DataFrame(schema=FINDING_SCHEMA)], errors.collect_batches())
+    first_rows = pl.col(ROW).drop_nulls().head(ROWS_NAMED).alias("rows")
+    of_parts = [part.group_by(_RULE, maintain_order=True).agg(pl.len().alias("count"), first_rows) for part in parts]
+    first_of_all = pl.col("rows").explode().drop_nulls().head(ROWS_NAMED)
+    by_rule = pl.concat(of_parts).group_by(_RULE, maintain_order=True).agg(pl.col("count").sum(), first_of_all)
+    shown = errors.head(ERRORS_SHOWN).collect()
     return Errors(
-        total.item(), shown.to_dicts(), by_rule.sort("count", descending=True, maintain_order=True).to_dicts()
+        int(by_rule["count"].sum()),
+        shown.to_dicts(),
+        by_rule.sort("count", descending=True, maintain_order=True).to_dicts(),
     )
 
 

@@ -72,13 +72,12 @@ class Pseudonymiser:
     def __call__(self, values: pl.Series) -> pl.Series:
         """Runs of the same value, as of a child's episodes, are hashed once."""
         runs = values.cast(pl.Binary).rle()
-        digests = pl.Series(values.name, self._of(runs.struct.field("value").to_list()), dtype=pl.Binary)
-        of_runs = digests.to_frame().select(pl.first().bin.head(PSEUDONYM_DIGITS // 2).bin.encode("hex"))
-        return of_runs.to_series().gather(values.rle_id())
+        digits = pl.Series(values.name, self._of(runs.struct.field("value").to_list()), dtype=pl.String)
+        return digits.str.head(PSEUDONYM_DIGITS).gather(values.rle_id())
 
-    def _of(self, values: list[bytes | None]) -> list[bytes | None]:
+    def _of(self, values: list[bytes | None]) -> list[str | None]:
         inner, outer = self._inner.copy, self._outer.copy
-        found: list[bytes | None] = []
+        found: list[str | None] = []
         for value in values:
             if value is None:
                 found.append(None)
@@ -87,5 +86,5 @@ class Pseudonymiser:
             first.update(value)
             second = outer()
             second.update(first.digest())
-            found.append(second.digest())
+            found.append(second.hexdigest())
         return found

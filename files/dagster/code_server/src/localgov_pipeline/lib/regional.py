@@ -81,12 +81,14 @@ class Member(NamedTuple):
 
 
 class State(NamedTuple):
-    """`combined` maps a table to the digest of the combined file that these members' parts make up."""
+    """`combined` maps a table to the digest of the combined file that these members' parts make up. `shape` is that
+    of the tables over all years (`all_years.shape`) of which the year's part was written."""
 
     members: Mapping[str, Member]
     combined: Mapping[str, str]
     finished_at: str = "never"
     retry_at: str | None = None
+    shape: str = ""
 
 
 EMPTY = State({}, {})
@@ -97,6 +99,7 @@ def state_json(group: ManifestName, state: State) -> bytes:
         **group._asdict(),
         "finished_at": state.finished_at,
         "retry_at": state.retry_at,
+        "shape": state.shape,
         "combined": dict(state.combined),
         "members": {
             name: {**member._asdict(), "parts": {table: part._asdict() for table, part in member.parts.items()}}
@@ -109,7 +112,9 @@ def state_json(group: ManifestName, state: State) -> bytes:
 def read_state(content: bytes) -> State:
     document = json.loads(content)
     members = {name: _member(found) for name, found in document["members"].items()}
-    return State(members, document["combined"], document["finished_at"], document["retry_at"])
+    # States of before there were tables over all years have no shape.
+    shape = document.get("shape", "")
+    return State(members, document["combined"], document["finished_at"], document["retry_at"], shape)
 
 
 def _member(found: Mapping[str, Any]) -> Member:

@@ -7,14 +7,14 @@ means that is exact; what is left over is looked at again by a slower expression
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cache, partial
 from typing import NamedTuple
 
 import polars as pl
 
-from localgov_pipeline.lib.declarations import Column
+from localgov_pipeline.lib.declarations import LARGEST_NUMBER, LONGEST_NUMBER, Column
 
 DATE_FORMATS = {"DD/MM/YYYY": "%d/%m/%Y", "YYYY-MM-DD": "%Y-%m-%d"}
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2099, 12, 31)
@@ -28,6 +28,7 @@ POSTCODE = (
 _ALPHANUMERIC = r"^[A-Za-z0-9]+$"
 # No spreadsheet may take a cell for a formula; the wide forms of the four signs are formulas to some of them too.
 _FREE = r"^[^\p{Cc}=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}][^\p{Cc}]{0,199}$"
+_NUMBER = rf"^(-?[0-9]{{1,{LONGEST_NUMBER}}})$"
 _CELL = pl.col("cell")
 
 
@@ -56,18 +57,19 @@ def _codes(codes: tuple[str, ...]) -> pl.Enum:
 
 def _with_second_look(cell: pl.Expr, first: pl.Expr, second: pl.Expr, result: pl.DataType) -> pl.Expr:
     """`first` of the cell; where that is null, `second` of the same cell, by the name `cell`."""
-    left_over = pl.when(first.is_null()).then(cell)
-    looked_at = left_over.map_batches(partial(_look, second, result), return_dtype=result, is_elementwise=True)
-    return pl.coalesce(first, looked_at)
+    return pl.map_batches([first, cell], partial(_look, second, result), return_dtype=result, is_elementwise=True)
 
 
-def _look(expression: pl.Expr, result: pl.DataType, cells: pl.Series) -> pl.Series:
+def _look(second: pl.Expr, result: pl.DataType, given: Sequence[pl.Series]) -> pl.Series:
     """Each different text once: what is left over is few cells, or the same few mistakes all over the column."""
-    texts = cells.drop_nulls().unique()
-    if texts.is_empty():
-        return pl.Series(cells.name, [None], dtype=result).new_from_index(0, len(cells))
-    values = texts.alias("cell").to_frame().select(expression).to_series()
-    return cells.replace_strict(texts, values, default=None, return_dtype=result)
+    first, cells = given
+    if first.null_count() == cells.null_count():
+        return first
+    places = (first.is_null() & cells.is_not_null()).arg_true()
+    left_over = cells.gather(places)
+    texts = left_over.unique()
+    values = texts.alias("cell").to_frame().select(second).to_series()
+    return first.scatter(places, left_over.replace_strict(texts, values, default=None, return_dtype=result))
 
 
 @cache
@@ -131,11 +133,11 @@ def _choice(column: Column) -> str:
 
 def _integer(name: str, column: Column) -> Rule:
     cell = pl.col(name)
-    low = column.minimum if column.minimum is not None else -(10**9)
-    high = column.maximum if column.maximum is not None else 10**9
+    low = column.minimum if column.minimum is not None else -LARGEST_NUMBER
+    high = column.maximum if column.maximum is not None else LARGEST_NUMBER
 
     def number(text: pl.Expr) -> pl.Expr:
-        digits = text.str.extract(r"^(-?[0-9]{1,9})$").cast(pl.Int64, strict=False)
+        digits = text.str.extract(_NUMBER).cast(pl.Int64, strict=False)
         return pl.when(digits.is_between(low, high)).then(digits)
 
     clean = _with_second_look(cell, number(cell), number(_without_decimals(_CELL)), pl.Int64())
@@ -147,7 +149,9 @@ def _bounds(column: Column) -> str:
         return f" from {column.minimum} to {column.maximum}"
     if column.minimum is not None:
         return f" of {column.minimum} or more"
-    return f" up to {column.maximum}" if column.maximum is not None else ""
+    if column.maximum is not None:
+        return f" up to {column.maximum}"
+    return f" of at most {LONGEST_NUMBER} digits"
 
 
 def _text(name: str, column: Column) -> Rule:

@@ -168,26 +168,54 @@ def pending_uploads(
     return [Upload(submission, version.version_id) for version, submission in waiting]
 
 
-class Agenda(NamedTuple):
-    """What a sensor tick asks for. `first_seen` (run key to POSIX time) is remembered until the next tick."""
+# When nothing is heard for so long, a run was lost: it died more often than Dagster starts one again, or Dagster itself
+# was away when it had to be. The wait doubles with each time that a run is asked for again.
+LOST_SECONDS = 5 * 60
+# Also when others are heard of: longer than a run may last (`max_runtime_seconds` of the instance).
+LONGEST_SECONDS = 2 * 60 * 60
+_AGAIN_AT_MOST = 4
 
-    process: list[Upload]
-    give_up: list[Upload]
-    first_seen: dict[str, float]
+
+class Waiting(NamedTuple):
+    """When a run of an upload was last asked for (POSIX time), and how many times again since the first. `since` is the
+    first asking of all (POSIX time), 0 where there was no other."""
+
+    asked_at: float
+    again: int = 0
+    since: float = 0.0
+
+
+class Agenda(NamedTuple):
+    """What a sensor tick asks for. `waiting`, by run key, is remembered until the next tick. `overdue`: of what is
+    asked for again now, that for which a single lost run is no explanation any more."""
+
+    process: list[tuple[Upload, int]]
+    give_up: list[tuple[Upload, int]]
+    waiting: dict[str, Waiting]
+    overdue: list[tuple[Upload, Waiting]]
 
 
 def agenda(
-    pending: Iterable[Upload], bucket: str, first_seen: Mapping[str, float], now: float, patience: float
+    pending: Iterable[Upload], bucket: str, before: Mapping[str, Waiting], now: float, heard_at: float
 ) -> Agenda:
-    """Give up, with a report, on what has waited longer than `patience` seconds: an uploader never waits for ever.
+    """One run for each upload, another when it was lost, and in the end a report: an uploader never waits for ever.
 
-    A run normally reports its own failure; this is for runs that died without a word (no memory, no capacity).
+    `heard_at` is when a run, of whatever upload, last left something. A run that stopped leaves nothing, whoever
+    stopped it, so nothing of this counts faults of a file: those end its run with a report.
     """
-    process: list[Upload] = []
-    given_up: list[Upload] = []
-    seen: dict[str, float] = {}
+    found = Agenda([], [], {}, [])
     for upload in pending:
         run_key = upload.run_key(bucket)
-        seen[run_key] = first_seen.get(run_key, now)
-        (given_up if now - seen[run_key] > patience else process).append(upload)
-    return Agenda(process, given_up, seen)
+        waiting = before.get(run_key, Waiting(now))
+        if _is_lost(waiting, now, heard_at):
+            waiting = Waiting(now, waiting.again + 1, waiting.since or waiting.asked_at)
+            if 1 < waiting.again <= _AGAIN_AT_MOST:
+                found.overdue.append((upload, waiting))
+        found.waiting[run_key] = waiting
+        (found.give_up if waiting.again > _AGAIN_AT_MOST else found.process).append((upload, waiting.again))
+    return found
+
+
+def _is_lost(waiting: Waiting, now: float, heard_at: float) -> bool:
+    silent = now - max(waiting.asked_at, heard_at)
+    return silent > LOST_SECONDS * 2**waiting.again or now - waiting.asked_at > LONGEST_SECONDS

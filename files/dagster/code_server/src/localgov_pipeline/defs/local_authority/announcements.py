@@ -7,6 +7,7 @@ runs for an upload that one has been told of and the other sees waiting.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ _WAIT_SECONDS = 4
 # Their receipts lie in the cursor, which Dagster keeps with each tick.
 _MESSAGES_PER_TICK = 100
 _MESSAGES_PER_CALL = 10
+# The context's log would open Dagster's instance, and the code server, which evaluates sensors, has no database.
+_log = logging.getLogger(__name__)
 
 
 @dg.sensor(
@@ -54,7 +57,7 @@ def announced_uploads(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     if queue is None or time.time() - memory.listed_at >= LISTING_SECONDS:
         results.append(stage1_upload.look(storage, memory.listing))
         memory = memory._replace(listed_at=time.time(), listing=results[0].cursor)
-    found = list(_read(context, queue.receive(), storage.data_store)) if queue is not None else []
+    found = list(_read(queue.receive(), storage.data_store)) if queue is not None else []
     asked_for = [_run(announcement, storage.data_store) for _, announcement in found]
     results.append(stage1_upload.requested([request for request in asked_for if request is not None]))
     return _joined(results, memory._replace(handles=tuple(message.handle for message, _ in found)))
@@ -78,7 +81,7 @@ class Queue(NamedTuple):
 
     @property
     def client(self) -> Any:  # noqa: ANN401  # botocore makes its clients' types at run time
-        return aws_client("sqs")
+        return aws_client("sqs", waits=False)
 
     def receive(self) -> Iterator[Message]:
         """What is there, up to a limit. Only the first call waits for something to come."""
@@ -101,15 +104,13 @@ class Queue(NamedTuple):
             self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
 
-def _read(
-    context: dg.SensorEvaluationContext, messages: Iterator[Message], bucket: str
-) -> Iterator[tuple[Message, Announcement]]:
+def _read(messages: Iterator[Message], bucket: str) -> Iterator[tuple[Message, Announcement]]:
     """Those that are understood. The others are left, and SQS itself moves them to the dead letters."""
     for message in messages:
         try:
             yield message, understood(message.body, bucket)
         except NotUnderstoodError as reason:
-            context.log.error("Message %s is %s: it is left for the dead letters.", message.identifier, reason)
+            _log.error("Message %s is %s: it is left for the dead letters.", message.identifier, reason)
 
 
 def _run(announcement: Announcement, bucket: str) -> dg.RunRequest | None:

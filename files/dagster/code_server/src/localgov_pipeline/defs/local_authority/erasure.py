@@ -21,14 +21,14 @@ REPORT = "/report.json"
 WORKSPACE, RESULTS, UPLOADS, SHARED = "workspace", "results", "uploads", "shared"
 
 
-def erase_submission(storage: Storage, submission: Submission) -> dict[str, int]:
-    """Everything but the report; how many versions lay where."""
+def erase_submission(storage: Storage, submission: Submission, duplicates: Collection[str] = ()) -> dict[str, int]:
+    """Everything but the report, and the uploads of its duplicates: how many versions lay where."""
     where, own = submission.dataset_year, {submission.submission}
     return {
         SHARED: erase_shared(storage, where, own),
         RESULTS: erase_results(storage, where, own),
         WORKSPACE: sum(storage.erase(storage.workspace, submission.stage_prefix(stage)) for stage in STAGES),
-        UPLOADS: erase_uploads(storage, where, own),
+        UPLOADS: erase_uploads(storage, where, own.union(duplicates)),
     }
 
 

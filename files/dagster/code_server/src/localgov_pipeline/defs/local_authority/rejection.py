@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from localgov_pipeline.defs.attempts import NO_MORE_RUNS, RETRIED
+from localgov_pipeline.defs.discretion import StepFailedError
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import Facts, SubmissionResource
 from localgov_pipeline.defs.patience import BACK_OFF
@@ -17,10 +19,6 @@ from localgov_pipeline.lib.findings import FileRefusedError, refusal
 
 if TYPE_CHECKING:
     from localgov_pipeline.lib import outputs
-
-MAX_RETRIES = 2
-# Every stage again: what passes between stages lives in the memory of one run.
-RETRIED = {"dagster/max_retries": str(MAX_RETRIES), "dagster/retry_strategy": "ALL_STEPS"}
 
 _NOT_PROCESSED = (
     "The platform failed to process this file; the file need not be at fault. Nothing of it is shared. Upload it once "
@@ -80,6 +78,11 @@ def reject_as_not_processed(storage: Storage, submission: SubmissionResource) ->
     reject(storage, submission, refusal("platform", _NOT_PROCESSED))
 
 
+def is_reported(storage: Storage, submission: SubmissionResource) -> bool:
+    """Whether a run came to its end."""
+    return _is_about(_report(storage, submission), submission)
+
+
 def _report(storage: Storage, submission: SubmissionResource) -> dict[str, Any]:
     """The one that there is; empty if there is none."""
     key = submission.identity.report_key
@@ -94,31 +97,17 @@ def _is_about(report: dict[str, Any], submission: SubmissionResource) -> bool:
 
 
 @dg.failure_hook(required_resource_keys={"storage", "submission"})
-def reject_after_last_attempt(context: dg.HookContext) -> None:
-    attempts = _attempts_if_last(context)
-    if attempts:
-        context.log.error("Given up after %d attempts: rejected, unless it was processed before.", attempts)
+def reject_what_fails_for_good(context: dg.HookContext) -> None:
+    """Whatever else ends a run is no fault of the file, however often it comes: the file waits for another run."""
+    if isinstance(context.op_exception, StepFailedError):
+        context.instance.add_run_tags(context.run_id, NO_MORE_RUNS)
+        context.log.error("Given up after a failure that every run would repeat: rejected, unless processed before.")
         reject_as_not_processed(context.resources.storage, context.resources.submission)
-
-
-@dg.failure_hook
-def say_so_after_last_attempt(context: dg.HookContext) -> None:
-    """In words that the operators' alarm listens to: of such a job no uploader would ever tell them."""
-    attempts = _attempts_if_last(context)
-    if attempts:
-        context.log.error("Given up after %d attempts: the job %s was not done.", attempts, context.job_name)
-
-
-def _attempts_if_last(context: dg.HookContext) -> int:
-    """How many were made, if there will be no other; else 0."""
-    run = context.instance.get_run_by_id(context.run_id)
-    retries = int(run.tags.get("dagster/retry_number", "0")) if run else 0
-    return retries + 1 if retries >= MAX_RETRIES else 0
 
 
 @dg.op(description="Tell the uploader of a submission that no run of it came to an end.")
 def report_as_not_processed(context: dg.OpExecutionContext, storage: Storage, submission: SubmissionResource) -> None:
-    if _is_about(_report(storage, submission), submission):
+    if is_reported(storage, submission):
         context.log.info("The submission has a report by now: nothing to do.")
         return
     context.log.error("No run finished in time: the submission is reported as rejected.")

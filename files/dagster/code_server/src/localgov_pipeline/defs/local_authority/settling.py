@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from localgov_pipeline.defs.local_authority.rejection import RETRIED, say_so_after_last_attempt
+from localgov_pipeline.defs.attempts import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.standing import seen_reports, settle
 from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import Listed, Storage

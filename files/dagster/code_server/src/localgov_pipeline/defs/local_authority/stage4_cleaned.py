@@ -51,17 +51,17 @@ def cleaned(
         with values_kept_out_of_logs():
             counts = {table: _cleaned(table, storage, submission, scratch) for table in parsed.tables}
             _refuse_without_rows(parsed, counts, submission)
+            facts = parsed.with_counts(
+                written={table: count.written for table, count in counts.items()},
+                errors={table: count.errors for table, count in counts.items()},
+            )
+            by_rule = dg.MetadataValue.table(_errors_by_rule(facts, scratch), ERRORS_BY_RULE)
     except FileRefusedError as refused:
         context.log.info("Refused: %s", refused)
         reject(storage, submission, refused, parsed)
         # Every row was left out. Dagster wants the outcome of the check also when nothing is put out.
         yield dg.AssetCheckResult(passed=True, metadata={"rows": 0})
         return
-    facts = parsed.with_counts(
-        written={table: count.written for table, count in counts.items()},
-        errors={table: count.errors for table, count in counts.items()},
-    )
-    by_rule = dg.MetadataValue.table(_errors_by_rule(facts, scratch), ERRORS_BY_RULE)
     metadata: dict[str, float | dg.TableMetadataValue] = {**_metadata(facts, submission), "errors by rule": by_rule}
     yield dg.Output(facts, metadata=metadata, data_version=facts.version())
     adds_up = all(facts.tables[table].read == count.written + count.left_out for table, count in counts.items())

@@ -71,12 +71,13 @@ def checked(
     else:
         with values_kept_out_of_logs():
             _write_results(storage, submission, scratch, facts)
+            columns = preview.columns(facts.tables, submission, scratch)
         failed = sum(not entry["passed"] for entry in entries)
         metadata: dict[str, int | dg.TableMetadataValue] = {
             "checks made": len(entries),
             "checks that failed": failed,
             "checks": preview.checks(entries),
-            "what the columns hold": preview.columns(facts.tables, submission, scratch),
+            "what the columns hold": columns,
         }
         yield dg.Output(facts, output_name="checked", metadata=metadata, data_version=facts.version())
     yield from _check_results(entries, submission)

@@ -65,10 +65,18 @@ def settle(storage: Storage, where: DatasetYear) -> Standing:
         _switch(storage, where, found)
         seen = listed
     _remove_what_is_not_named(storage, where, found, listed.written)
+    _write_index(storage, where, found, known)
+    return found
+
+
+def _write_index(storage: Storage, where: DatasetYear, found: Standing, known: Mapping[str, dict[str, Any]]) -> None:
+    """Of nothing there is none: it goes with the last report."""
+    if not known:
+        storage.erase(storage.data_store, where.index_key, where.index_key.__eq__)
+        return
     current = {table: report["submission"] for table, report in found.current.items()}
     index = {"current": current, "reports": known}
     storage.put(storage.data_store, where.index_key, json.dumps(index).encode(), JSON)
-    return found
 
 
 def _listed(storage: Storage, where: DatasetYear) -> Listed:

@@ -21,16 +21,17 @@ class SubmissionResource(dg.ConfigurableResource[None]):
     submission: str
     version_id: str
     extension: str = "csv"
+    # Asked for because the run before seemed lost.
+    is_again: bool = False
 
     @property
     def identity(self) -> Submission:
         return Submission(self.dataset, self.year, self.submission, self.extension)
 
 
-def run_config(upload: Upload) -> dg.RunConfig:
-    return dg.RunConfig(
-        resources={"submission": SubmissionResource(**upload.submission._asdict(), version_id=upload.version_id)}
-    )
+def run_config(upload: Upload, *, is_again: bool = False) -> dg.RunConfig:
+    submission = SubmissionResource(**upload.submission._asdict(), version_id=upload.version_id, is_again=is_again)
+    return dg.RunConfig(resources={"submission": submission})
 
 
 class TableFacts(NamedTuple):

@@ -10,12 +10,14 @@ from typing import Any
 
 import dagster as dg
 
+from localgov_pipeline.defs.attempts import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.local_authority.erasure import erase_submission
-from localgov_pipeline.defs.local_authority.rejection import RETRIED, finish, say_so_after_last_attempt
+from localgov_pipeline.defs.local_authority.rejection import finish
 from localgov_pipeline.defs.local_authority.standing import settle
 from localgov_pipeline.defs.local_authority.submission import ONE_AT_A_TIME, SubmissionResource, run_config
 from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import Storage
+from localgov_pipeline.lib.manifests import duplicates_of
 from localgov_pipeline.lib.submissions import WITHDRAWALS_PREFIX, Submission, Upload, submission_of_withdrawal
 
 _AUDITED = ("who", "when")
@@ -31,12 +33,13 @@ def withdraw_submission(context: dg.OpExecutionContext, storage: Storage, submis
     if found is None or asked is None:
         context.log.info("Nobody asks for it any more: nothing to do.")
         return
-    if _is_withdrawn(storage, identity.report_key, found.last_modified):
+    if is_withdrawn(storage, identity.report_key, found.last_modified):
         context.log.info("It has been withdrawn meanwhile: nothing to do.")
         return
     # It is asked for, so it is not current whatever its report says.
-    before = settle(storage, identity.dataset_year).reports.get(identity.submission, {})
-    removed = erase_submission(storage, identity)
+    reports = settle(storage, identity.dataset_year).reports
+    before = reports.get(identity.submission, {})
+    removed = erase_submission(storage, identity, duplicates_of(identity.submission, reports))
     audit = {**_who_and_when(asked.content), "completed_at": _now(), "versions_removed": removed}
     context.log.info("Withdrawn: %s.", json.dumps(removed))
     tables = {name: outputs.Rows(**found["rows"]) for name, found in (before.get("tables") or {}).items()}
@@ -97,7 +100,7 @@ def withdrawals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         submission = submission_of_withdrawal(key)
         if submission is None:
             continue
-        if done.get(key) == entry.etag or _is_withdrawn(storage, submission.report_key, entry.last_modified):
+        if done.get(key) == entry.etag or is_withdrawn(storage, submission.report_key, entry.last_modified):
             finished[key] = entry.etag
             continue
         day = datetime.now(UTC).date().isoformat()
@@ -115,7 +118,7 @@ def run_request(submission: Submission, run_key: str) -> dg.RunRequest:
     )
 
 
-def _is_withdrawn(storage: Storage, report_key: str, asked_at: datetime) -> bool:
+def is_withdrawn(storage: Storage, report_key: str, asked_at: datetime) -> bool:
     written = next((entry for entry in storage.objects(storage.data_store, report_key)), None)
     if written is None or written.key != report_key or written.last_modified < asked_at:
         return False

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The organisation's pipeline: member_shares -> regional_parts -> regional_tables -> regional_summary -> _manifest."""
+"""The organisation's pipeline: member_shares -> regional_parts -> regional_tables -> regional_summary -> _years ->
+_manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from localgov_pipeline.defs.organisation import (
     stage2_regional_parts,
     stage3_regional_tables,
     stage4_regional_summary,
-    stage5_regional_manifest,
+    stage5_regional_years,
+    stage6_regional_manifest,
 )
 from localgov_pipeline.defs.organisation.run import WantedGroup, gather_shares
 from localgov_pipeline.defs.scratch import Scratch
@@ -26,7 +28,8 @@ def definitions() -> dg.Definitions:
             stage2_regional_parts.regional_parts,
             stage3_regional_tables.regional_tables,
             stage4_regional_summary.regional_summary,
-            stage5_regional_manifest.regional_manifest,
+            stage5_regional_years.regional_years,
+            stage6_regional_manifest.regional_manifest,
         ],
         jobs=[gather_shares],
         sensors=[stage1_member_shares.changed_shares],

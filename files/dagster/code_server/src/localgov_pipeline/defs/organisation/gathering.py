@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from localgov_pipeline.defs.organisation.members import manifests_under
-from localgov_pipeline.defs.storage import PARQUET, BucketClosedError, BucketUnreachableError, Storage
+from localgov_pipeline.defs.storage import PARQUET, BucketClosedError, BucketUnreachableError, Storage, bucket_of
 from localgov_pipeline.lib.manifests import ManifestError, ManifestName, read_manifest
 from localgov_pipeline.lib.regional import Member, Part, keeps_published, part_key
 
@@ -31,11 +31,12 @@ class Gatherer(NamedTuple):
         return self.folder / table / f"{name}.parquet"
 
     def gathered(self, name: str, before: Member | None) -> Outcome:
-        bucket = self.storage.members.get(name)
-        if bucket is None:
+        location = self.storage.members.get(name)
+        if location is None:
             return Outcome(self._closed(name, before, "no longer in the inventory"))
         looked_open = False
         try:
+            bucket = bucket_of(location)
             # By the dataset, as the sensor looks: a narrower share than that counts as closed.
             etag = manifests_under(self.storage, bucket, f"{self.group.dataset}/").get(self.group)
             looked_open = True
@@ -88,7 +89,7 @@ class Gatherer(NamedTuple):
         elif downloaded.sha256 != part.sha256:
             reason = "a file is not the one that its manifest names"
         else:
-            reason = unreadable(path, columns)
+            reason = unreadable(path, columns, part.rows)
         if reason is not None:
             path.unlink(missing_ok=True)
             return reason

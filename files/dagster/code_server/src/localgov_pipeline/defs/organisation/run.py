@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from localgov_pipeline.defs.attempts import RETRIED, say_so_after_last_attempt
 from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.lib.manifests import ManifestName
 
@@ -24,8 +25,11 @@ class WantedGroup(dg.ConfigurableResource[None]):
 
 gather_shares = dg.define_asset_job(
     "gather_shares",
-    selection=dg.AssetSelection.assets("regional_parts", "regional_tables", "regional_summary", "regional_manifest"),
-    tags={"dagster/retry_strategy": "ALL_STEPS"},
+    selection=dg.AssetSelection.assets(
+        "regional_parts", "regional_tables", "regional_summary", "regional_years", "regional_manifest"
+    ),
+    hooks={say_so_after_last_attempt},
+    tags=RETRIED,
     op_retry_policy=BACK_OFF,
     description="Take over what some local authorities share anew of one dataset, profile and year.",
 )

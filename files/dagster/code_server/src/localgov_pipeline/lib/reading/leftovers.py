@@ -48,9 +48,11 @@ def is_repeated_header(table: Table) -> pl.Expr:
 
 def repeated_headers(rows: pl.LazyFrame, table: Table) -> tuple[list[int], int]:
     """The first of them, and how many there are."""
-    first_name = next(iter(table.columns))
-    # One column, which is read quickly, decides for nearly every file.
-    if not rows.select((pl.col(first_name).str.to_uppercase() == first_name).any()).collect().item():
+    name = next(iter(table.columns))
+    cell = pl.col(name)
+    # One column, which is read quickly, decides for nearly every file, and of it mostly the length.
+    short = rows.select(cell).filter(cell.str.len_chars() <= len(name))
+    if not short.select((cell.str.to_uppercase() == name).any()).collect().item():
         return [], 0
     found = rows.filter(is_repeated_header(table)).select(ROW)
     first, total = pl.collect_all([found.head(PLACES_NAMED), found.select(pl.len())], engine="streaming")

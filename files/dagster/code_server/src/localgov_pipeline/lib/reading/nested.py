@@ -48,7 +48,7 @@ def _layout(dataset: Dataset) -> Layout:
         Expected(_steps(entry["element"]), entry["value"].format(year=dataset.year), entry["rule"])
         for entry in reading.get("expected", [])
     ]
-    return Layout(_steps(reading["record"]), reading.get("called", "record"), expected)
+    return Layout(_steps(reading["record"]), str(dataset.called), expected)
 
 
 class _Cell(NamedTuple):

@@ -8,7 +8,7 @@ import dagster as dg
 from localgov_pipeline.defs.organisation.run import WantedGroup
 from localgov_pipeline.defs.organisation.stage3_regional_tables import Combined
 from localgov_pipeline.defs.storage import JSON, Storage
-from localgov_pipeline.lib import regional
+from localgov_pipeline.lib import all_years, regional
 
 
 @dg.asset(
@@ -16,15 +16,17 @@ from localgov_pipeline.lib import regional
     description="Which manifest and which files of each local authority the regional tables hold, and who is left out "
     "and why. Parts that it no longer names are removed just before it is written.",
 )
-def regional_manifest(regional_summary: Combined, storage: Storage, wanted: WantedGroup) -> dg.MaterializeResult[None]:
-    gathered = regional_summary.gathered
-    stale = regional.part_keys(wanted.group, gathered.before.members) - regional.part_keys(
-        wanted.group, gathered.members
-    )
+def regional_manifest(regional_years: Combined, storage: Storage, wanted: WantedGroup) -> dg.MaterializeResult[None]:
+    gathered, group = regional_years.gathered, wanted.group
+    stale = regional.part_keys(group, gathered.before.members) - regional.part_keys(group, gathered.members)
     storage.remove(storage.data_store, sorted(stale))
     state = regional.State(
-        gathered.members, regional_summary.digests, regional_summary.finished_at, regional_summary.retry_at
+        gathered.members,
+        regional_years.digests,
+        regional_years.finished_at,
+        regional_years.retry_at,
+        all_years.shape(group.dataset, group.profile),
     )
-    storage.put(storage.data_store, regional.state_key(wanted.group), regional.state_json(wanted.group, state), JSON)
+    storage.put(storage.data_store, regional.state_key(group), regional.state_json(group, state), JSON)
     left_out = regional.skipped(gathered.members)
     return dg.MaterializeResult(metadata={"parts removed": len(stale), "left out": len(left_out)})
