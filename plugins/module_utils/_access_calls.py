@@ -40,15 +40,15 @@ def until(look: Callable[[], None], seconds: int, between: int = 3) -> None:
         again(look)()
 
 
-def pages(method: Any, key: str, **asked: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  a method of a client
-    """The entries of a listing that goes on with a `NextToken`."""
+def pages(method: Any, key: str, **asked: Any) -> Iterator[Any]:  # noqa: ANN401  a method of a client
+    """The entries of a listing that goes on with a `NextToken`, or as ECS writes it with a `nextToken`."""
     token: dict[str, str] = {}
     while True:
         answer = method(aws_retry=True, **asked, **token)
         yield from answer[key]
-        if not answer.get("NextToken"):
+        token = {name: answer[name] for name in ("NextToken", "nextToken") if answer.get(name)}
+        if not token:
             return
-        token = {"NextToken": answer["NextToken"]}
 
 
 class NotThereError(RefusedError):

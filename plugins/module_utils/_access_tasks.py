@@ -190,7 +190,7 @@ def _ended(ecs: Client, ground: Ground, batch: list[Task], deadline: float) -> d
         "look at the tasks of the trials", ground.identity.account, "ecs:DescribeTasks on tasks of the cluster"
     ):
         try:
-            _waiter(ecs, len(arns)).wait(**where, WaiterConfig={"Delay": _DELAY, "MaxAttempts": looks})
+            tasks_ended(ecs, len(arns)).wait(**where, WaiterConfig={"Delay": _DELAY, "MaxAttempts": looks})
         except WaiterError as error:
             if "Error" in error.last_response:
                 raise ClientError(error.last_response, "DescribeTasks") from error
@@ -198,7 +198,7 @@ def _ended(ecs: Client, ground: Ground, batch: list[Task], deadline: float) -> d
     return {task["taskArn"]: task for task in answer["tasks"]}
 
 
-def _waiter(ecs: Client, count: int) -> Any:  # noqa: ANN401  botocore's waiters have no types
+def tasks_ended(ecs: Client, count: int) -> Any:  # noqa: ANN401  botocore's waiters have no types
     """Unlike ECS's own waiter this one goes on when ECS does not know a task yet that it has just started."""
     ended = {
         "state": "success",

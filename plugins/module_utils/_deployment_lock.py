@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.localgov.platform.plugins.module_utils._access_calls import attempt
+from ansible_collections.localgov.platform.plugins.module_utils._access_calls import NotThereError, attempt
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 
 with suppress(ImportError):  # AnsibleAWSModule says so
@@ -38,6 +38,14 @@ class Claim:
 
 # What lies there when nobody has the lock. It is never removed: where it is, the bucket was once made as it should be.
 FREE = Claim("", "", 0)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A lock as this run has taken it: `because` says why it could be taken from another, if it was."""
+
+    tag: str
+    because: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ def take(
     prepared: bool = False,
     take_from: str = "",
     is_over: Callable[[str], bool],
-) -> str:
-    """Takes the lock, or renews it where this run has it, and says why it could be taken from another, if it was.
+) -> Taken:
+    """Takes the lock, or renews it where this run has it.
 
     `prepared` says that the bucket is certainly as it should be; otherwise one in which there has never been a lock is
     left to whoever makes it so. `take_from` is the owner from whom the lock is taken even though their run may go on;
@@ -83,27 +91,32 @@ def take(
         if held is None:
             if not prepared:
                 raise NotPreparedError(f"There has never been a lock in the bucket {bucket}.")
-            if _write(s3, bucket, key, claim, IfNoneMatch="*"):
-                return ""
+            if tag := _write(s3, bucket, key, claim, IfNoneMatch="*"):
+                return Taken(tag)
             continue
         is_own = held.claim.run == claim.run
         because = "" if is_own else _why_it_may_be_taken(held, take_from, is_over)
         if held.claim != FREE and not is_own and not because:
             raise HeldByOtherError(_in_the_way(held))
-        if _write(s3, bucket, key, claim, IfMatch=held.tag):
-            return because
+        if tag := _write(s3, bucket, key, claim, IfMatch=held.tag):
+            return Taken(tag, because)
     raise HeldByOtherError(f"Others are taking the lock s3://{bucket}/{key} at this moment. Run this again.")
 
 
-def release(s3: Client, bucket: str, key: str, claim: Claim) -> str:
+def release(s3: Client, bucket: str, key: str, claim: Claim, tag: str = "") -> str:
     """Gives the lock back if it is this run's; otherwise says who had it meanwhile.
 
-    A lock that is gone with its bucket, as after a teardown, is nobody's.
+    A lock that is gone with its bucket, as after a teardown, is nobody's. With the tag under which this run took it, it
+    need not be looked at first.
     """
+    if tag:
+        with suppress(NotThereError):
+            if _write(s3, bucket, key, FREE, IfMatch=tag):
+                return ""
     for number in range(_ATTEMPTS):
         held = look(s3, bucket, key)
         # S3 may have freed it although its answer was lost.
-        if held is None or (number and held.claim == FREE):
+        if held is None or ((number or tag) and held.claim == FREE):
             return ""
         if held.claim.run != claim.run:
             return _lost(held)
@@ -168,18 +181,17 @@ def this_machine() -> list[str]:
         return ["", ""]
 
 
-def _write(s3: Client, bucket: str, key: str, claim: Claim, **condition: str) -> bool:
-    """Whether S3 let this claim in, under the condition."""
+def _write(s3: Client, bucket: str, key: str, claim: Claim, **condition: str) -> str:
+    """The object's tag where S3 let this claim in, under the condition, and else nothing."""
     with attempt(f"write the lock s3://{bucket}/{key}", permission="s3:PutObject on it"):
         try:
             body = text_of(claim).encode()
-            s3.put_object(aws_retry=True, Bucket=bucket, Key=key, Body=body, **condition)
+            return str(s3.put_object(aws_retry=True, Bucket=bucket, Key=key, Body=body, **condition)["ETag"])
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _LOST:
-                return False
+                return ""
             raise
-    return True
 
 
 def _why_it_may_be_taken(held: Held, take_from: str, is_over: Callable[[str], bool]) -> str:

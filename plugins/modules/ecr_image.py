@@ -24,7 +24,11 @@ options:
     description:
       - The layout - a folder with C(oci-layout), C(index.json) and C(blobs/), or an uncompressed tar archive of one.
     type: path
-    required: true
+  digest:
+    description:
+      - Instead of O(layout), an image that the repository has already, by its digest. Nothing is pushed then; it is for
+        O(current) alone.
+    type: str
   tags:
     description:
       - The tags that the image shall have. Others that it has already stay.
@@ -92,12 +96,12 @@ digest:
   sample: sha256:e4816f86c8ec443982da9acb3f9d63f06bc06c85ed84dfa062ceb8feeca2dddd
 tag:
   description: The first of RV(tags).
-  returned: always
+  returned: with O(layout)
   type: str
   sample: e4816f86c8ec
 tags:
   description: The tags that the image was asked to have.
-  returned: always
+  returned: with O(layout)
   type: list
   elements: str
   sample: [e4816f86c8ec]
@@ -108,7 +112,7 @@ uri:
   sample: 200000000001.dkr.ecr.eu-west-2.amazonaws.com/localgov/frontend@sha256:e4816f86c8ec...
 layers:
   description: The digests of the image's blobs, which are its layers and its configuration.
-  returned: always
+  returned: with O(layout)
   type: dict
   contains:
     pushed:
@@ -225,7 +229,21 @@ def _refuse_taken(repository: ecr.Repository, image: oci.Image, tag: str) -> Non
         )
 
 
+def record(module: AnsibleAWSModule) -> dict[str, Any]:
+    """Record an image that was pushed before as the one that is run."""
+    name, registry_id, digest = (module.params[option] for option in ("repository", "registry_id", "digest"))
+    repository = ecr.find_repository(module.client("ecr"), name, registry_id)
+    if repository is None or ecr.image(repository, imageDigest=digest) is None:
+        raise PushError(f"The repository {name} has no image {digest}. Push it first, with `layout`.")
+    changed = module.params["current"] and ecr.current_digest(repository) != digest
+    if changed and not module.check_mode:
+        ecr.record_current(repository, digest)
+    return {"changed": changed, "digest": digest, "uri": f"{repository.uri}@{digest}"}
+
+
 def run(module: AnsibleAWSModule) -> dict[str, Any]:
+    if module.params["digest"]:
+        return record(module)
     name, registry_id = module.params["repository"], module.params["registry_id"]
     with oci.open_layout(Path(module.params["layout"])) as layout:
         image = oci.read_image(layout, module.params["platform"])
@@ -250,13 +268,16 @@ def run(module: AnsibleAWSModule) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
-            "layout": {"type": "path", "required": True},
+            "layout": {"type": "path"},
+            "digest": {"type": "str"},
             "repository": {"type": "str", "required": True},
             "registry_id": {"type": "str"},
             "tags": {"type": "list", "elements": "str"},
             "platform": {"type": "str"},
             "current": {"type": "bool", "default": False},
         },
+        mutually_exclusive=[("layout", "digest")],
+        required_one_of=[("layout", "digest")],
         supports_check_mode=True,
     )
     try:
@@ -265,7 +286,7 @@ def main() -> None:
         module.fail_json(msg=str(reason))
     except (ClientError, BotoCoreError) as reason:
         account = module.params["registry_id"] or ecr.account_of(module.client("sts"))
-        doing = f"push {module.params['layout']} to {module.params['repository']}"
+        doing = f"push {module.params['layout'] or module.params['digest']} to {module.params['repository']}"
         module.fail_json_aws(reason, msg=ecr.failure(doing, reason, account, module.region, _PERMISSIONS))
 
 

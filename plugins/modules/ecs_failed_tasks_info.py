@@ -162,6 +162,8 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.localgov.platform.plugins.module_utils import _ecs_failures as failures
+from ansible_collections.localgov.platform.plugins.module_utils._access_calls import pages
+from ansible_collections.localgov.platform.plugins.module_utils._ecs_services import described
 
 with suppress(ImportError):  # AnsibleAWSModule says so
     from botocore.exceptions import BotoCoreError, ClientError
@@ -175,9 +177,7 @@ ARGUMENTS: dict[str, Any] = {
     "tasks_per_service": {"type": "int", "default": 1},
     "log_lines": {"type": "int", "default": 10},
 }
-# As many as ECS describes in one call.
-_TASKS_AT_ONCE = 100
-_SERVICES_AT_ONCE = 10
+_TASKS_AT_ONCE = 100  # as many as ECS describes in one call
 
 
 def parsed(since: str | None) -> datetime | None:
@@ -189,21 +189,18 @@ def parsed(since: str | None) -> datetime | None:
 
 
 def stopped_tasks(ecs: Client, cluster: str) -> list[dict[str, Any]]:
-    arns = _listed(ecs.list_tasks, "taskArns", cluster=cluster, desiredStatus="STOPPED")
+    arns = list(pages(ecs.list_tasks, "taskArns", cluster=cluster, desiredStatus="STOPPED"))
     return [
         task
-        for part in _parts(arns, _TASKS_AT_ONCE)
-        for task in ecs.describe_tasks(aws_retry=True, cluster=cluster, tasks=part)["tasks"]
+        for first in range(0, len(arns), _TASKS_AT_ONCE)
+        for task in ecs.describe_tasks(aws_retry=True, cluster=cluster, tasks=arns[first : first + _TASKS_AT_ONCE])[
+            "tasks"
+        ]
     ]
 
 
 def services(ecs: Client, cluster: str, names: list[str]) -> list[dict[str, Any]]:
-    wanted = names or _listed(ecs.list_services, "serviceArns", cluster=cluster)
-    return [
-        service
-        for part in _parts(wanted, _SERVICES_AT_ONCE)
-        for service in ecs.describe_services(aws_retry=True, cluster=cluster, services=part)["services"]
-    ]
+    return described(ecs, cluster, names or list(pages(ecs.list_services, "serviceArns", cluster=cluster)))
 
 
 def last_lines(module: AnsibleAWSModule, ecs: Client, task: dict[str, Any], number: int) -> dict[str, list[str]]:
@@ -236,19 +233,6 @@ def told(module: AnsibleAWSModule, ecs: Client, since: datetime | None) -> dict[
         "failed_services": deployments,
         "message": failures.message(tasks, counts, deployments),
     }
-
-
-def _listed(method: Any, key: str, **asked: Any) -> list[str]:  # noqa: ANN401  a method of a client
-    answer = method(aws_retry=True, **asked)
-    found: list[str] = answer[key]
-    while answer.get("nextToken"):
-        answer = method(aws_retry=True, **asked, nextToken=answer["nextToken"])
-        found += answer[key]
-    return found
-
-
-def _parts(entries: list[str], size: int) -> list[list[str]]:
-    return [entries[start : start + size] for start in range(0, len(entries), size)]
 
 
 def _tail(logs: Client, stream: failures.LogStream, number: int) -> list[str]:

@@ -239,11 +239,14 @@ def judge(module: AnsibleAWSModule, receipt: dict[str, Any], result: dict[str, A
         module.exit_json(**result, receipt=receipt)
     failure, failed = receipt["failure"], failed_lines(receipt)
     first = receipt["refused"]["first"] or failed
+    sentences = [
+        f"The workflow of {module.params['bucket']} failed in {failure['step']} with {failure['error']}: "
+        f"{failure['reason']}.",
+        f"{told(first)}." if first else "",
+        receipt.get("next", ""),
+    ]
     module.fail_json(
-        msg=(
-            f"The workflow of {module.params['bucket']} failed in {failure['step']} with {failure['error']}: "
-            f"{failure['reason']}. {told(first)}".strip()
-        ),
+        msg=" ".join(filter(None, sentences)),
         **result,
         receipt=receipt,
         failed_lines=failed,

@@ -14,9 +14,10 @@ author:
 description:
   - Puts a file of made-up rows among the uploads, waits until the pipeline has accepted it, and withdraws it, so that
     in the end nothing of it counts, here or in what is shared.
-  - It is known by its content. What has gone through once is not sent again.
+  - It is known by its content, and by what it O(proves). What has gone through once is not sent again.
   - It is sent only where its dataset and year have no upload of anybody else, since what was uploaded last is what
-    counts.
+    counts. Samples that are left, of a run that was killed or of a pipeline that did not work, are nobody's upload, and
+    are asked back first.
 options:
   data_store:
     description:
@@ -38,6 +39,12 @@ options:
       - The CSV file, on the control node.
     type: path
     required: true
+  proves:
+    description:
+      - What the pipeline is proved for, such as the time at which a release began. For each a sample is sent once;
+        without it once and for all.
+    type: str
+    default: ""
   wait_timeout:
     description:
       - The seconds that each of the two steps may take.
@@ -74,7 +81,7 @@ RETURN = r"""
 state:
   description: >-
     V(withdrawn) when it went through and was taken back, now or earlier; V(not sent) where there are uploads of
-    others, and in check mode.
+    others; V(would be sent) in check mode.
   returned: success
   type: str
 rows:
@@ -90,6 +97,7 @@ report:
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,8 +113,13 @@ ARGUMENTS: dict[str, Any] = {
     "dataset": {"type": "str", "required": True},
     "year": {"type": "int", "required": True},
     "src": {"type": "path", "required": True},
+    "proves": {"type": "str", "default": ""},
     "wait_timeout": {"type": "int", "default": 900},
 }
+
+_SAMPLE = "sample-"
+# As `sample_name` has it, which is no name that somebody gives an upload.
+_IS_SAMPLE = re.compile(rf"{_SAMPLE}[0-9a-f]{{12}}[.]")
 
 
 def put(submissions: Submissions, key: str, content: bytes) -> None:
@@ -126,18 +139,35 @@ def next_report(submissions: Submissions, scope: str, name: str, key: str, conte
     return submissions.report(scope, name)
 
 
+def sample_name(content: bytes, proves: str) -> str:
+    return f"{_SAMPLE}{hashlib.sha256(content + proves.encode()).hexdigest()[:12]}"
+
+
+def withdrawal(scope: str, name: str, proves: str) -> tuple[str, bytes]:
+    """The key and the content of what asks for a sample back."""
+    who = "release" if proves else "onboarding"
+    asked = json.dumps({"who": who, "when": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}).encode()
+    return f"withdrawals/{scope}{name}.json", asked
+
+
 def send(submissions: Submissions, given: dict[str, Any], *, check: bool) -> dict[str, Any]:
     content = Path(given["src"]).read_bytes()
-    scope, name = f"{given['dataset']}/{given['year']}/", f"sample-{hashlib.sha256(content).hexdigest()[:12]}"
+    scope, name = f"{given['dataset']}/{given['year']}/", sample_name(content, given["proves"])
     report = f"s3://{submissions.data_store}/results/{scope}{name}/report.json"
     uploads = submissions.latest(f"uploads/{scope}")
     state = submissions.report(scope, name)["state"] if name in submissions.reports(scope) else None
+    others = {key.rpartition("/")[2] for key in uploads if not key.rpartition("/")[2].startswith(f"{name}.")}
+    left = sorted(other for other in others if _IS_SAMPLE.match(other))
+    # First, as they would count even where nothing is sent now.
+    if not check:
+        for other in left:
+            put(submissions, *withdrawal(scope, other.partition(".")[0], given["proves"]))
     if state == "withdrawn":
-        return {"changed": False, "state": state, "report": report}
-    if state is None and any(f"/{name}." not in key for key in uploads):
-        return {"changed": False, "state": "not sent", "report": report}
+        return {"changed": bool(left), "state": state, "report": report}
+    if state is None and len(left) < len(others):
+        return {"changed": bool(left), "state": "not sent", "report": report}
     if check:
-        return {"changed": True, "state": "not sent", "report": report}
+        return {"changed": True, "state": "would be sent", "report": report}
     told: dict[str, Any] = {"changed": True, "report": report}
     if state != "accepted":
         answer = next_report(submissions, scope, name, f"uploads/{scope}{name}.csv", content, given["wait_timeout"])
@@ -145,8 +175,7 @@ def send(submissions: Submissions, given: dict[str, Any], *, check: bool) -> dic
             reasons = "; ".join(error["reason"] for error in answer["errors"]["shown"]) or "no reason"
             raise RefusedError(f"The pipeline said {answer['state']} to the sample: {reasons}. Its report is {report}")
         told["rows"] = answer["rows"]["read"]
-    asked = json.dumps({"who": "onboarding", "when": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}).encode()
-    key = f"withdrawals/{scope}{name}.json"
+    key, asked = withdrawal(scope, name, given["proves"])
     return {**told, "state": next_report(submissions, scope, name, key, asked, given["wait_timeout"])["state"]}
 
 

@@ -22,11 +22,11 @@ _KEYS = {
     "image", "tier", "port", "desired_count", "alone", "on_demand", "command", "cpu", "memory", "environment",
     "stop_timeout", "user", "capacity_provider", "connects_to", "balancer", "launches", "follows", "health_check",
     "lists", "versions", "reads", "writes", "resumes", "deletes", "erases", "knows", "secrets", "alarm_at", "drains",
-    "roots", "signs_in", "init",
+    "roots", "signs_in", "init", "migration",
 }  # fmt: skip
 _ARROWS = ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
 _LISTS = ("connects_to", "launches", "follows", *_ARROWS)
-_MAPPINGS = ("environment", "secrets", "roots")
+_MAPPINGS = ("environment", "secrets", "roots", "migration")
 _PIPELINE_LOCATIONS = ("data_store", "workspace", "shared", "member_shared")
 _SECRET = re.compile(
     r"(database|database_admin):(username|password)|cache:token|sign_in:client_secret|session:(current|previous)"

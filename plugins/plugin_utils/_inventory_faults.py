@@ -75,6 +75,7 @@ def _regions() -> set[str]:
     return {region for partition in partitions for region in partition["regions"]}
 
 
+_ROLE_NAME = Form(_text(r"[A-Za-z0-9_+=,.@/-]+"), "the name of a role")
 # An account's own, which its roles are told by the playbooks. The last part is what an operator is told to write.
 FORMS: dict[str, Form] = {
     "platform_region": Form(
@@ -133,7 +134,8 @@ FORMS: dict[str, Form] = {
     "platform_operators": Form(
         _texts(r"arn:[a-z-]+:(iam|sts)::[0-9]{12}:.+"), "a list of ARNs of those who deploy, users or roles"
     ),
-    "platform_access_role": Form(_text(r"[A-Za-z0-9_+=,.@/-]+"), "the name of a role"),
+    "platform_access_role": _ROLE_NAME,
+    "platform_restore_role": _ROLE_NAME,
     "platform_image_digests": Form(
         lambda value: isinstance(value, dict) and all(map(_text(_DIGEST.pattern), value.values())),
         "a mapping of images to digests, each sha256: and 64 hexadecimal digits",
@@ -157,6 +159,13 @@ FORMS: dict[str, Form] = {
         lambda value: isinstance(value, dict) and all(isinstance(checks, dict) for checks in value.values()),
         "a mapping of datasets to mappings of checks to numbers",
     ),
+    "platform_prices": Form(
+        lambda value: isinstance(value, dict), "a mapping as in playbooks/prices, such as {nat_gateway_hour: 0.05}"
+    ),
+    "platform_cost_assumptions": Form(
+        lambda value: isinstance(value, dict) and all(isinstance(use, int | float) for use in value.values()),
+        "a mapping of what is used in a month to numbers, such as {run_hours: 40}",
+    ),
     "platform_lock_seconds": Form(
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 900,
         "a number of seconds, 900 or more",
@@ -164,10 +173,10 @@ FORMS: dict[str, Form] = {
 }
 # Looked at on their own, or read by playbooks of other kinds than a rollout.
 _OTHERS = {
-    "platform_cidr", "platform_hours", "platform_image_layouts", "platform_images_archives",
+    "platform_cidr", "platform_configuration", "platform_hours", "platform_image_layouts", "platform_images_archives",
     "platform_images_build", "platform_images_engine", "platform_images_platform", "platform_plain_http_endpoint_url",
-    "platform_principals", "platform_take_lock_from", "platform_verify_at_once", "platform_verify_service",
-    "platform_way_in", "platform_webserver_longest",
+    "platform_principals", "platform_sample", "platform_take_lock_from", "platform_verify_at_once",
+    "platform_verify_service", "platform_versions", "platform_way_in", "platform_webserver_longest",
 }  # fmt: skip
 KNOWN = {*FORMS, *_OTHERS}
 

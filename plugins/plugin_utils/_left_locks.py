@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Gives back the locks on accounts that a run has left, because it was aborted or killed.
 
-A program of its own, which the process that waits for the end of the run starts if need be. Each file of the directory
-says which object is the lock, of which run, and what it holds when it is free, and has the session by which it was
-taken. A lock that is another run's by now stays.
+A program of its own, which the run starts at its end, or the process that waits for that, if need be. Each file of the
+directory says which object is the lock, of which run, and what it holds when it is free, and has the session by which
+it was taken. A lock that is another run's by now stays.
 """
 
 from __future__ import annotations
@@ -42,3 +42,4 @@ if __name__ == "__main__":
         # Nobody would read why not. The lock expires.
         with contextlib.suppress(Exception):
             give_back(found)
+            found.unlink()

@@ -28,23 +28,22 @@ class Account:
 
 
 class Rollout:
-    """Is told who has which plays ahead and has finished them, and of each task as it begins and ends."""
+    """Is told of tasks as they begin and end, of who has finished which plays, and at last of who was to have which."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
-        self._ahead: dict[str, set[str]] = {}
+        self._finished: set[tuple[str, str]] = set()
         self._begun: dict[tuple[str, str], float] = {}
-
-    def expect(self, play: str, hosts: Iterable[str]) -> None:
-        """These hosts are done only when they have finished this play."""
-        for host in hosts:
-            self.accounts.setdefault(host, Account(host))
-            self._ahead.setdefault(host, set()).add(play)
+        self._said: dict[str, str] = {}
 
     def finish(self, play: str, hosts: Iterable[str]) -> None:
         """These hosts have come to the end of this play."""
-        for host in hosts:
-            self._ahead[host].discard(play)
+        self._finished.update((play, host) for host in hosts)
+
+    def has_failed(self, host: str) -> bool:
+        """Whether any of its tasks has failed until now, rescued or not."""
+        account = self.accounts.get(host)
+        return account is not None and account.failure is not None
 
     def begin(self, host: str, task: str, now: float) -> None:
         """Task is the task's own id, not its name."""
@@ -60,17 +59,31 @@ class Rollout:
             account.stacks.append(stack)
 
     def fail(self, host: str, task_name: str, action: str, result: Mapping[str, Any], *, reached: bool = True) -> None:
-        """The last failure of an account is the one that ended it: what came before was rescued."""
+        """The last failure of an account is the one that ended it: what came before was rescued.
+
+        One in the very words of the last is the same one, which a rescue has passed on.
+        """
+        said = str(result.get("msg") or "")
+        if said and said == self._said.get(host):
+            return
+        self._said[host] = said
         account = self.accounts.setdefault(host, Account(host))
         account.outcome = "failed" if reached else "unreachable"
         account.failure = {"task": task_name, "reason": reason(action, result)}
 
-    def close(self, failed: Iterable[str]) -> None:
-        """Settles the outcomes: `failed` are accounts that ended so; others are done if no play is ahead of them."""
+    def close(self, expected: Mapping[str, Iterable[str]], failed: Iterable[str]) -> None:
+        """Settles the outcomes.
+
+        `expected` are the hosts of each play, also of those whose turn never came; `failed` are accounts that ended so.
+        Others are done if they have finished all their plays.
+        """
+        ahead = {host for play, hosts in expected.items() for host in hosts if (play, host) not in self._finished}
         ended = set(failed)
+        for host in {host for hosts in expected.values() for host in hosts}:
+            self.accounts.setdefault(host, Account(host))
         for account in self.accounts.values():
             if account.name not in ended:
-                account.outcome = "unfinished" if self._ahead.get(account.name) else "done"
+                account.outcome = "unfinished" if account.name in ahead else "done"
                 account.failure = None
 
     def report(self, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON takes

@@ -6,20 +6,24 @@ killed removes nothing, so a small process, this file run as a program, waits fo
 directory then. Should that process be killed as well, the next run sweeps.
 
 What has to be given back when the run has ended lies in a directory beside it, as Ansible removes its own before that.
+A run that comes to its end gives it back itself, as in a container nothing outlives it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+_SIGNAL_WHEN_PARENT_ENDS = 1  # PR_SET_PDEATHSIG, see prctl(2)
 _PREFIX = "aws-account-sessions"
 _LOCKS = "aws-account-locks"
 # Longer than the longest session: what is older holds nothing of use, whatever machine it came from.
@@ -27,14 +31,20 @@ _OLDEST_SECONDS = 13 * 3600
 _LOCKS_SECONDS = 120
 
 
+class RunEndedError(Exception):
+    """The run of which this process is a fork is gone."""
+
+
 def run_directory(local_tmp: Path) -> Path:
     """The directory of this run, made by whichever fork comes first.
 
-    `local_tmp` is the run's own temporary directory, the same for all its forks (`DEFAULT_LOCAL_TMP`).
+    `local_tmp` is the run's own temporary directory, the same for all its forks (`DEFAULT_LOCAL_TMP`). Raises
+    RunEndedError: a fork that outlives its run for a moment must begin nothing, as nobody would clear up after it.
     """
     pid = controller_pid()
+    _end_with(pid)
     started = process_started(pid)
-    directory = local_tmp / f"{_PREFIX}.{os.uname().nodename}.{pid}.{started}"
+    directory = _directory_of(local_tmp, pid, started)
     try:
         directory.mkdir(mode=0o700)
     except FileExistsError:
@@ -51,6 +61,16 @@ def locks_directory(local_tmp: Path) -> Path:
     return directory
 
 
+def give_locks_back(local_tmp: Path) -> None:
+    """At the end of the run, in its own process: the locks on accounts that it did not come to give back."""
+    pid = os.getpid()
+    _give_locks_back(_locks_of(_directory_of(local_tmp, pid, process_started(pid))))
+
+
+def _directory_of(local_tmp: Path, pid: int, started: str) -> Path:
+    return local_tmp / f"{_PREFIX}.{os.uname().nodename}.{pid}.{started}"
+
+
 def _locks_of(directory: Path) -> Path:
     return directory.parent.parent / directory.name.replace(_PREFIX, _LOCKS, 1)
 
@@ -59,6 +79,18 @@ def controller_pid() -> int:
     """The process that is the run: Ansible's workers are forks of it."""
     controller = multiprocessing.parent_process()
     return controller.pid if controller and controller.pid else os.getpid()
+
+
+def _end_with(pid: int) -> None:
+    """Lets this fork end with its run: nobody would read its result, and it would wait for ever for that."""
+    if pid == os.getpid():
+        return
+    if sys.platform == "linux":
+        # Ansible's workers take what they have started with them.
+        ctypes.CDLL(None).prctl(_SIGNAL_WHEN_PARENT_ENDS, signal.SIGTERM)
+    # Asked only now, as it may have ended before the kernel was told.
+    if os.getppid() != pid:
+        raise RunEndedError(f"The run, process {pid}, has ended.")
 
 
 def process_started(pid: int) -> str:
@@ -123,7 +155,6 @@ def _remove(directory: Path) -> None:
 
 
 def _give_locks_back(directory: Path) -> None:
-    """The locks on accounts that the run did not come to give back."""
     if any(directory.glob("*.json")):
         program = Path(__file__).with_name("_left_locks.py")
         # Not with -S as this one: it needs botocore.

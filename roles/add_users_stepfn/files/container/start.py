@@ -20,7 +20,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 from urllib.parse import quote, quote_plus
@@ -82,25 +83,36 @@ def over_file(settings: Settings, file: Path, out: TextIO, counts: dict[str, int
     """The script once. It may say what became of each line by writing JSON lines to RESULTS_PATH."""
     told = os.memfd_create("results", 0)
     os.environ[RESULTS_PATH] = f"/proc/{os.getpid()}/fd/{told}"
-    code, output = script(settings, str(file), deadline)
-    contents: dict[int, bytes] = {}
-    if code != 0 or os.fstat(told).st_size:
-        with file.open("rb") as lines:
-            contents = dict(enumerate(lines, start=1))
-    with os.fdopen(told, "r", encoding="utf-8", errors="replace") as results:
-        results.seek(0)
-        for text in results:
-            result = checked(text, contents)
-            if result is not None:
-                record(settings, out, counts, result)
+    with os.fdopen(told, "rb", buffering=0) as results:
+        rest = b""
+
+        def take() -> None:
+            nonlocal rest
+            *whole, rest = (rest + results.read()).split(b"\n")
+            for text in whole:
+                result = checked(text.decode("utf-8", "replace"), contents_of(file))
+                if result is not None:
+                    record(settings, out, counts, result)
+
+        code, output = script(settings, str(file), deadline, take)
+        take()
+        rest += b"\n"  # the last line may have no end
+        take()
     if code != 0 and settings["log_output"] != "nothing":
-        values = [value for content in contents.values() for value in values_of(content)]
+        values = [value for content in contents_of(file).values() for value in values_of(content)]
         say({"error": failure(code, output, values)})
     return code
 
 
-def script(settings: Settings, file: str, deadline: float) -> tuple[int, str]:
-    """The script's exit code and the last it printed. It cannot outlast the deadline."""
+@cache
+def contents_of(file: Path) -> dict[int, bytes]:
+    """The lines by their numbers."""
+    with file.open("rb") as lines:
+        return dict(enumerate(lines, start=1))
+
+
+def script(settings: Settings, file: str, deadline: float, take: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """The script's exit code and the last it printed. It cannot outlast the deadline. Meanwhile *take* is called."""
     words = [filled(word, file) for word in settings["command"]]
     reading, writing = os.pipe()
     child = os.fork()
@@ -108,7 +120,7 @@ def script(settings: Settings, file: str, deadline: float) -> tuple[int, str]:
         os.close(reading)
         become(words, writing)
     os.close(writing)
-    output = listen(reading, deadline, show=settings["log_output"] == "all")
+    output = listen(reading, deadline, take, show=settings["log_output"] == "all")
     os.close(reading)
     return ended(child, deadline), output.decode("utf-8", "replace")
 
@@ -154,10 +166,14 @@ def become(words: list[str], writing: int) -> NoReturn:
         os._exit(code & 255)
 
 
-def listen(reading: int, deadline: float, *, show: bool) -> bytes:
+def listen(reading: int, deadline: float, take: Callable[[], None], *, show: bool) -> bytes:
     """The last of what the child prints, until it closes its output or its time is over."""
     kept = b""
-    while (left := deadline - time.monotonic()) > 0 and select.select([reading], [], [], left)[0]:
+    while (left := deadline - time.monotonic()) > 0:
+        # What is taken over every second is told even if this process is killed.
+        take()
+        if not select.select([reading], [], [], min(left, 1))[0]:
+            continue
         piece = os.read(reading, _KEPT)
         if not piece:
             break
@@ -243,9 +259,10 @@ def checked(text: str, contents: dict[int, bytes]) -> Result | None:
 
 
 def repeats(reason: str, content: bytes) -> bool:
-    """Whether the reason has a value of the line, or one of the container's own."""
-    values = [*values_of(content), *os.environ.values()]
-    return any(len(value) >= _SHORTEST_SECRET and value in reason for value in values)
+    """Whether the reason has a value of the line, or one of the container's own, in whatever way it is written."""
+    values = [value for value in (*values_of(content), *os.environ.values()) if len(value) >= _SHORTEST_SECRET]
+    written = {form.casefold() for value in values for form in ways_of_writing(value)}
+    return any(form in reason.casefold() for form in written)
 
 
 def values_of(content: bytes) -> list[str]:

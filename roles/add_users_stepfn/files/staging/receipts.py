@@ -18,6 +18,11 @@ NO_FINDINGS: Findings = {"lines": 0, "problems": []}
 _RESULTS = ("created", "exists", "failed")
 _FIRST = 100  # problems for whoever wants no more than a glance
 _REASON = 200
+# What to do about lines of which nobody knows.
+_NEXT = (
+    "Lines that are unknown may have been worked on or not. Hand the same file over again, or those lines in a file of "
+    "their own: who exists already is reported, and is no failure."
+)
 # The most that a receipt takes of a results file: far more than 10,000 lines need.
 _MOST = 16_000_000
 
@@ -59,10 +64,12 @@ def compose(event: dict[str, Any], upload: Upload, findings: Findings, results: 
     failure = event.get("failure") or {}
     failed = bool(failure.get("error")) or not event.get("cleaned")
     counts = Counter(line["result"] for line in lines)
+    in_doubt = failed and counts["unknown"] and failure.get("step") != "Validate"
     return {
         "receipt": 1,
         "status": "failed" if failed else "succeeded",
         **({"failure": _failure(failure, cleaned=bool(event.get("cleaned")))} if failed else {}),
+        **({"next": _NEXT} if in_doubt else {}),
         "upload": {"bucket": upload.bucket, "key": upload.key, "version": upload.version, "bytes": upload.size},
         "began": event.get("began"),
         "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -110,6 +110,7 @@ def sweep(event: dict[str, Any]) -> dict[str, Any]:
     Each is tried, whatever becomes of the others, and at the end it is said of how many that failed.
     """
     now, oldest = time.time(), float(os.environ["EXECUTION_SECONDS"])
+    oldest_upload = float(os.environ["UPLOAD_SECONDS"])  # whose execution may begin late
     failures: list[Exception] = []
     folders = uploads = 0
     with _collected(failures):
@@ -119,7 +120,7 @@ def sweep(event: dict[str, Any]) -> dict[str, Any]:
                 folders += 1
     with _collected(failures):
         for entry in list(_versions(os.environ["UPLOADS"])):
-            if _seconds(now, entry["LastModified"]) > oldest:
+            if _seconds(now, entry["LastModified"]) > oldest_upload:
                 with _collected(failures):
                     uploads += _remove(entry, event)
     if failures:
