@@ -32,6 +32,7 @@ from sandbox.emulator import (
     organisation,
     queues,
     repositories,
+    restorable_times,
     schedules,
     seed,
     self_test,
@@ -43,6 +44,8 @@ from sandbox.emulator import (
     task_definitions,
     task_permissions,
     used_permissions,
+    user_addresses,
+    watching_types,
 )
 from sandbox.emulator.internals import EmulatorError, find, require
 from sandbox.settings import Settings, SettingsError, claim_task_network, load
@@ -56,7 +59,10 @@ CHANGES = (
     repositories,
     network_types,
     sign_in_types,
+    user_addresses,
+    watching_types,
     managed_passwords,
+    restorable_times,
     stack_parameters,
     stack_tokens,
     task_definitions,

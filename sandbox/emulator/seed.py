@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What AWS holds before the collection runs: the organisation, the operator, and a deploy role in each account.
+"""What AWS holds before the collection runs: the organisation, the operator, and in each account a deploy role.
+
+Accounts of the unit have a role to restore with, too.
 
 The operator also gets into the management account's role that makes accounts, and into the accounts that it makes.
 
@@ -19,6 +21,7 @@ from sandbox.emulator import calls, organisation
 from sandbox.settings import Settings
 
 DEPLOY_ROLE = "localgov-deploy"
+RESTORE_ROLE = "localgov-restore"
 OPERATOR = "operator"
 # In the management account; and in each account that it makes.
 ACCOUNTS_ROLE = "localgov-accounts"
@@ -26,6 +29,7 @@ ACCESS_ROLE = "OrganizationAccountAccessRole"
 # The name of a policy of the deploy role, and its document in docs/; the second in accounts outside the unit only.
 _DEPLOYER = {"localgov-deploy": "deployer-policy.json"}
 _MEMBER = {**_DEPLOYER, "localgov-workflow": "workflow-policy.json"}
+_RESTORER = {"localgov-restore": "restore-policy.json"}
 _OUTSIDER = {**_DEPLOYER, "localgov-outsider": "outsider-policy.json"}
 
 
@@ -48,6 +52,9 @@ async def plant(settings: Settings) -> Seeded:
             name: _policy(settings, document) for name, document in (_MEMBER if account.unit else _OUTSIDER).items()
         }
         await _role(calls.root(account.id, settings.region), DEPLOY_ROLE, trust, policies)
+        if account.unit:
+            restorer = {name: _policy(settings, document) for name, document in _RESTORER.items()}
+            await _role(calls.root(account.id, settings.region), RESTORE_ROLE, trust, restorer)
     accounts = {ACCOUNTS_ROLE: _policy(settings, "accounts-policy.json")}
     await _role(calls.root(settings.management.id, settings.region), ACCOUNTS_ROLE, trust, accounts)
     return seeded
@@ -90,6 +97,7 @@ async def _operator(settings: Settings) -> None:
         _accepted(created)
     roles = [
         f"arn:aws:iam::*:role/{DEPLOY_ROLE}",
+        f"arn:aws:iam::*:role/{RESTORE_ROLE}",
         f"arn:aws:iam::{settings.management.id}:role/{ACCOUNTS_ROLE}",
         f"arn:aws:iam::*:role/{ACCESS_ROLE}",
     ]

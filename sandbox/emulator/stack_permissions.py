@@ -70,6 +70,7 @@ _ACTIONS = {
     "AWS::Lambda::Url": "CreateFunctionUrlConfig",
     "AWS::Lambda::Version": "PublishVersion",
     "AWS::Logs::MetricFilter": "PutMetricFilter",
+    "AWS::Logs::QueryDefinition": "PutQueryDefinition",
     "AWS::Logs::ResourcePolicy": "PutResourcePolicy",
     "AWS::Logs::SubscriptionFilter": "PutSubscriptionFilter",
     "AWS::Route53::RecordSet": "ChangeResourceRecordSets",

@@ -17,7 +17,6 @@ import requests
 from sandbox.people import Person
 
 _SECONDS_TO_ANSWER = 30
-_ON_ITS_WAY = frozenset({"waiting", "overdue", "sharing", "withdrawing"})
 _INPUT = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 _FORM_TOKEN = re.compile(r'<meta name="form-token" content="([^"]+)">')
 Found = TypeVar("Found")
@@ -111,8 +110,8 @@ def wait_for_result(submission: Submission, seconds: float = 120) -> str:
     def state() -> str | None:
         answer = _browser(submission.follow).get(f"{submission.follow}/status", timeout=_SECONDS_TO_ANSWER)
         answer.raise_for_status()
-        found: str = answer.json()["state"]
-        return None if found in _ON_ITS_WAY else found
+        found = answer.json()
+        return None if found["goes_on"] else str(found["state"])
 
     return wait_for(state, f"a result of submission {submission.identifier} at {submission.follow}", seconds)
 

@@ -3,7 +3,7 @@
 
 Wraps functions of ``ministack.services.rds``. Data are in ``databases/<account>/<instance>`` of the state folder, final
 and manual snapshots in ``databases/<account>/.snapshots/<snapshot>/data``: a data folder as it can be started again,
-from a copy of which a restored instance begins.
+from a copy of which a restored instance begins. Backups by time are in ``database_backups``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from sandbox import settings as ports
 from sandbox.runtime import engine, errors, postgresql
 from sandbox.runtime.containers import Container
+from sandbox.runtime.database_backups import INHERITED, Backup
 from sandbox.runtime.database_front import Front
 from sandbox.runtime.postgresql import DatabaseError, Server
 from sandbox.runtime.state import Answer, Runtime
@@ -54,6 +56,7 @@ NEEDS = (
     "ministack.services.rds._start_rds_container_for_instance",
     "ministack.services.rds._stop_db_instance",
     "ministack.services.rds._try_database_connect",
+    "ministack.services.rds.get_account_id",
     "ministack.services.rds.get_state",
 )
 
@@ -65,7 +68,11 @@ _PORTS = 80  # from the first one on; a sandbox has as many databases
 _ELSEWHERE = Path("/var/lib/localgov-sandbox")
 _IDENTITY_FILE = "resource-id"
 _OWNER_FILE = "state-folder"
-_RESTORED_FROM = "_sandbox_restored_from"  # of an instance's record, until its server has begun
+# Of an instance's record, until its server has begun: the ARN of a snapshot; whose backups, and as of when.
+_RESTORED_FROM = "_sandbox_restored_from"
+_RESTORED_AS_OF = "_sandbox_restored_as_of"
+# Of an instance's record: whether its backups stay when it goes.
+_KEEPS_BACKUPS = "_sandbox_keeps_backups"
 
 
 @dataclass
@@ -158,10 +165,16 @@ class Databases:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._begin(server, record, environment)
             (folder / _IDENTITY_FILE).write_text(str(record.get("DbiResourceId", "")), encoding="utf-8")
+        backup = self._backup(account, record["DbiResourceId"])
+        _make_passable(backup.folder.parent)
+        backup.begin(server, record)
+        # Its log is archived as it is written: without a moment of its own it is described as reaching the present.
+        record["LatestRestorableTime"] = ""
         database = Database(server, postgresql.new_password())
         postgresql.set_password(server, postgresql.ADMINISTRATOR, database.administrator_password)
         what = f"the database {identifier} of account {account}"
-        container = Container(name, labels, "postgres", what, postgresql.launch(server), self._settings.state)
+        launch = postgresql.launch(server, backup.settings())
+        container = Container(name, labels, "postgres", what, launch, self._settings.state)
         self._databases[port] = database
         container.on_start(lambda: self._front.open(port, server.host))
         container.on_end(lambda: self._front.close(port))
@@ -182,16 +195,20 @@ class Databases:
         )
 
     def _begin(self, server: Server, record: dict[str, Any], environment: dict[str, str]) -> None:
-        """Make the data folder: from the snapshot that the instance is restored from, or else empty."""
+        """Make the data folder: from what the instance is restored from, or else empty."""
         master, password = environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"]
-        snapshot = record.pop(_RESTORED_FROM, None)
-        if snapshot is None:
+        snapshot, point = record.pop(_RESTORED_FROM, None), record.pop(_RESTORED_AS_OF, None)
+        if point is not None:
+            source, moment = point
+            self._backup(_place(record)[0], source).restore(server, datetime.fromisoformat(moment))
+        elif snapshot is not None:
+            copy = self._snapshot_folder(snapshot) / "data"
+            if not copy.is_dir():
+                raise DatabaseError(f"the data of the snapshot {snapshot} are not here: it was taken without a server")
+            postgresql.copy_stopped(server, server.data, source=copy)
+        else:
             postgresql.initialise(server, database=environment["POSTGRES_DB"], master=master, password=password)
             return
-        copy = self._snapshot_folder(snapshot) / "data"
-        if not copy.is_dir():
-            raise DatabaseError(f"the data of the snapshot {snapshot} are not here: it was taken without a server")
-        postgresql.copy_stopped(server, server.data, source=copy)
         postgresql.set_password(server, master, password)
 
     def start_container(self, identifier: str, record: dict[str, Any]) -> None:
@@ -319,7 +336,10 @@ class Databases:
             engine.containers.forget(container)
         self._databases.pop(port, None)
         self._promised_ports.discard(port)
-        shutil.rmtree(self._folder(*_place(record)), ignore_errors=True)
+        account, region, identifier = _place(record)
+        shutil.rmtree(self._folder(account, region, identifier), ignore_errors=True)
+        if not record.get(_KEEPS_BACKUPS):
+            shutil.rmtree(self._backup(account, record["DbiResourceId"]).folder, ignore_errors=True)
 
     def _container(self, record: dict[str, Any]) -> Container | None:
         account, region, identifier = _place(record)
@@ -352,21 +372,18 @@ class Databases:
         create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
         def create_server(logical_id: str, properties: dict[str, Any], stack: str) -> Created:
-            snapshot = self._restored_snapshot(properties)
-            # Restored, it has the snapshot's master user and database; a template names neither then, as on AWS.
-            own = {"MasterUsername": snapshot["MasterUsername"], "DBName": snapshot["DBName"]} if snapshot else {}
-            physical_id, attributes = create(logical_id, {**properties, **own}, stack)
-            if snapshot:
-                self._rds._instances[physical_id].update(
-                    {_RESTORED_FROM: snapshot["DBSnapshotArn"], "StorageEncrypted": snapshot["StorageEncrypted"]}
-                )
-            self._start_created(physical_id)
+            restored = self._restored(properties)
+            physical_id, attributes = create(logical_id, {**properties, **restored}, stack)
             record = self._rds._instances[physical_id]
+            record.update(restored)
+            record[_KEEPS_BACKUPS] = _keeps_backups(properties)
+            self._start_created(physical_id)
             return physical_id, {**attributes, **provisioners._rds_db_instance_attrs(record)}
 
         def update_server(physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: object) -> Created:
             new_id, attributes = update(physical_id, old, new, *rest)
             record = self._rds._instances[new_id]
+            record[_KEEPS_BACKUPS] = _keeps_backups(new)
             self._keep_endpoint(record)
             password = new.get("MasterUserPassword")
             if new_id == physical_id and password and password != old.get("MasterUserPassword"):
@@ -384,18 +401,28 @@ class Databases:
         provisioners._rds_db_instance_create = create_server
         provisioners._rds_db_instance_delete = delete_server
 
-    def _restored_snapshot(self, properties: dict[str, Any]) -> dict[str, Any] | None:
-        """The snapshot that a template restores an instance from."""
-        identifier = str(properties.get("DBSnapshotIdentifier") or "").rsplit(":", 1)[-1]
-        if not identifier:
-            return None
-        for name in ("DBName", "MasterUsername", "StorageEncrypted"):
+    def _restored(self, properties: dict[str, Any]) -> dict[str, Any]:
+        """Of an instance that a template restores: from what, and what it has from there. Empty for any other.
+
+        Restored, it has the source's master user and database; a template names neither then, as on AWS.
+        """
+        snapshot = str(properties.get("DBSnapshotIdentifier") or "").rsplit(":", 1)[-1]
+        resource_id, moment = properties.get("SourceDbiResourceId"), properties.get("RestoreTime")
+        if not snapshot and not resource_id:
+            return {}
+        for name in INHERITED:
             if name in properties:
-                raise ValueError(f"{name} comes from the snapshot: leave it out beside DBSnapshotIdentifier.")
-        snapshot: dict[str, Any] | None = self._rds._snapshots.get(identifier)
-        if snapshot is None:
-            raise ValueError(f"DBSnapshot {identifier} not found.")
-        return snapshot
+                raise ValueError(f"{name} comes from what is restored: leave it out.")
+        if resource_id:
+            if snapshot or not moment:
+                raise ValueError("Beside SourceDbiResourceId stands RestoreTime, and no DBSnapshotIdentifier.")
+            as_of = datetime.fromisoformat(moment).astimezone(UTC)
+            inherited = self._backup(self._rds.get_account_id(), resource_id).inherited(as_of)
+            return {**inherited, _RESTORED_AS_OF: [resource_id, as_of.isoformat()]}
+        known: dict[str, Any] | None = self._rds._snapshots.get(snapshot)
+        if known is None:
+            raise ValueError(f"DBSnapshot {snapshot} not found.")
+        return {**{name: known[name] for name in INHERITED}, _RESTORED_FROM: known["DBSnapshotArn"]}
 
     def _start_created(self, identifier: str) -> None:
         record = self._rds._instances[identifier]
@@ -416,6 +443,9 @@ class Databases:
         # Identifiers contain no dots, so those of other regions cannot meet those of the sandbox's own.
         name = identifier if region == self._settings.region else f"{identifier}.{region}"
         return home(self._settings) / account / name
+
+    def _backup(self, account: str, resource_id: str) -> Backup:
+        return Backup(home(self._settings) / account / ".backups" / resource_id)
 
     def _snapshot_folder(self, arn: str) -> Path:
         _, _, _, region, account, _, identifier = arn.split(":", 6)
@@ -464,6 +494,10 @@ def remove_all(settings: Settings) -> None:
     shutil.rmtree(_elsewhere(settings), ignore_errors=True)
     if folder.is_symlink():
         folder.unlink()
+
+
+def _keeps_backups(properties: dict[str, Any]) -> bool:
+    return str(properties.get("DeleteAutomatedBackups", "true")).lower() == "false"
 
 
 def _make_passable(folder: Path) -> Path:

@@ -148,10 +148,22 @@ def copy_stopped(server: Server, target: Path, *, source: Path | None = None) ->
     _run(server, ["cp", "-a", str(source or server.data), str(target)])
 
 
-def launch(server: Server) -> Launch:
+def make_folder(server: Server, folder: Path) -> None:
+    """Where the server may write, and nobody else."""
+    _own(folder, server.user)
+
+
+def recover(server: Server, settings: dict[str, str]) -> None:
+    """Replay the log that the settings find on data copied from a stopped server, and end."""
+    _write(server, server.data / "recovery.signal", b"")
+    # Nobody reads meanwhile, and a single process could not be reader and standby.
+    _single_user(server, server.data, [], {**settings, "hot_standby": "off"})
+
+
+def launch(server: Server, settings: dict[str, str]) -> Launch:
     """How the server is started; it is the leader of its processes and ends them itself."""
     _write(server, server.data / "pg_hba.conf", _ACCESS.encode())
-    settings = {**_SETTINGS, "listen_addresses": server.host, "port": str(server.port)}
+    settings = {**_SETTINGS, **settings, "listen_addresses": server.host, "port": str(server.port)}
     if server.major >= 18:
         settings["io_method"] = "sync"
     arguments = [server.program("postgres"), "-D", str(server.data)]
@@ -217,10 +229,12 @@ def _verifier(password: str) -> str:
     return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{base64.b64encode(salt).decode()}${stored}:{server}"
 
 
-def _single_user(server: Server, data: Path, statements: list[str]) -> None:
+def _single_user(server: Server, data: Path, statements: list[str], settings: dict[str, str] | None = None) -> None:
     """Statements as the bootstrap superuser, one a line, without a listening server."""
-    command = [server.program("postgres"), "--single", "-D", str(data), "-c", "log_min_messages=error", "postgres"]
-    done = _run(server, command, statements="\n".join(statements) + "\n")
+    command = [server.program("postgres"), "--single", "-D", str(data)]
+    for name, value in {"log_min_messages": "error", **(settings or {})}.items():
+        command += ["-c", f"{name}={value}"]
+    done = _run(server, [*command, "postgres"], statements="\n".join(statements) + "\n")
     # Single-user mode goes on after an error and ends with 0.
     problems = [line for line in done.splitlines() if re.search(r"\b(ERROR|FATAL|PANIC):", line)]
     if problems:
