@@ -14,7 +14,7 @@ unexport AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_CA_BUNDLE AWS_CONFIG_FILE AWS_S
 unexport AWS_WEB_IDENTITY_TOKEN_FILE
 
 .DEFAULT_GOAL := help
-.PHONY: help install images sandbox status down reset demo plan docs docs-site lint test bench bench-fleet soak \
+.PHONY: help install images sandbox status down reset demo plan docs screenshots docs-site lint test bench bench-fleet soak \
   bench-pipeline lock
 
 help: ## show what can be made
@@ -63,6 +63,10 @@ docs: install ## write what is generated into the documentation
 	@$(BIN)/python docs/network_matrix.py
 	@$(BIN)/python docs/datasets.py
 
+screenshots: install ## take the pictures of the documentation in a browser
+	@tests/packages files/frontend
+	@PATH=$$PATH:$$(tests/nodejs) $(BIN)/python -m docs.screenshots
+
 docs-site: install ## the documentation as a site, in build/site; broken links are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -70,21 +74,24 @@ lint: install ## check style, types and templates, and the artefact as Galaxy do
 	@tests/lint/run
 	@tests/lint/galaxy
 
-test: images ## run every check
+test: images ## run every check but the slow proofs, which are in bench
 	@tests/run
 
-bench: images ## the slow proofs: the whole matrix of access, its sabotages, kills, ways to fail, 1 GB uploaded
-	@$(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
+bench: images ## the slow proofs: all of the access matrix, kills, ways to fail, 1 GB uploaded, Molecule's whole, a small fleet
+	@tests/packages files/frontend
+	@PATH=$$PATH:$$(tests/nodejs) $(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow
 	@tests/project files/dagster/code_server -m slow
+	@tests/scenarios
+	@$(BIN)/python -m tests.benchmark.fleet --authorities 1
 
 soak: install ## 200 rollouts through faults and 25 kills, each compared with one without; SOAK_FLAGS=--help says more
 	@$(BIN)/python -m tests.faults.soak $(SOAK_FLAGS)
 
-bench-fleet: images ## how fast a fleet is rolled out, beside other ways of the same; BENCH_FLAGS="--authorities 50" for more
+bench-fleet: images ## how fast a fleet is rolled out, beside other ways of the same; BENCH_FLAGS="--authorities 50 --ways A F" for more
 	@$(BIN)/python -m tests.benchmark.fleet $(BENCH_FLAGS)
 
-bench-pipeline: install ## how fast the pipeline is, beside reading and writing the same files and beside pandas
+bench-pipeline: install ## how fast the pipeline is, beside reading and writing the same files and pandas; BENCH_FLAGS=--document writes docs
 	@test -x build/benchmark/bin/python || $(UV) venv --python $(BIN)/python build/benchmark
 	@$(UV) pip sync --python build/benchmark/bin/python --require-hashes --compile-bytecode \
 	  files/dagster/code_server/requirements-bench.lock

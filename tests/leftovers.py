@@ -26,8 +26,17 @@ def left() -> list[str]:
         if process.pid in family or process.pid in theirs or not command:
             continue
         if any(str(ROOT / folder) in part for part in command for folder in (".venv", "build", "files")):
-            found.append(f"{process.pid} {' '.join(command)[:150]}")
+            found.append(_told(process, command))
     return found
+
+
+def _told(process: psutil.Process, command: list[str]) -> str:
+    """A process as a line from which can be seen whose it is and what it waits for."""
+    with suppress(FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+        waits = Path(f"/proc/{process.pid}/wchan").read_text(encoding="utf-8")
+        begun = time.strftime("%H:%M:%S", time.localtime(process.create_time()))
+        return f"{process.pid} of {process.ppid()}, {process.status()} in {waits} since {begun}: {' '.join(command)}"
+    return f"{process.pid}, which has just ended: {' '.join(command)}"
 
 
 def _sandbox_of_the_person() -> set[int]:

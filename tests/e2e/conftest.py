@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One organisation, deployed once on a sandbox of its own, for every test of this folder."""
+"""One organisation, deployed once on a sandbox of its own, for every test of a run.
+
+What those do who run the platform is in `operators`: plan, deploy, prove, share, switch on, tear down. What those do
+who use it, and what becomes of their files, is in `people`. `make test` runs both folders side by side, with an
+organisation each.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +33,25 @@ Figure = dict[str, Any]
 _measured: list[Figure] = []
 
 
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """The first in build/ that no other run of these tests holds, so that several go on side by side."""
+    parent = ROOT / "build" / "test"
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        with (parent / f"end-to-end-{number}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield parent / f"end-to-end-{number}"
+            return
+
+
 @pytest.fixture(scope="session")
 def settings() -> Iterator[Settings]:
     """A running sandbox in build/, apart from the one that a person may have up; gone afterwards."""
-    state = ROOT / "build" / "test" / "end-to-end"
-    with pytest.MonkeyPatch.context() as patch:
+    with own_folder() as state, pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCALGOV_SANDBOX_DIR", str(state))
         _sandbox("reset")
         try:
@@ -56,7 +78,7 @@ def playbook(settings: Settings) -> Playbook:
             env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,  # a busy machine takes its time
             check=False,
         )
 

@@ -24,6 +24,14 @@ def with_changed_command(project: str, command: str, folder: Path) -> Path:
     return copy
 
 
+def with_another_file(project: str, folder: Path, content: str = "another\n") -> Path:
+    """A copy of a project's image context whose image does the same, and has another digest for each content."""
+    command = (ROOT / project / "Dockerfile").read_text().splitlines()[-1].removeprefix("CMD ")
+    copy = with_changed_command(project, command, folder)
+    (copy / "src" / "another.txt").write_text(content)
+    return copy
+
+
 def with_image(name: str, project: Path, folder: Path) -> dict[str, str]:
     """The platform's layouts in a folder, and one more or another one. Digest by the image's name."""
     shutil.copytree(LAYOUTS, folder)

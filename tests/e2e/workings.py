@@ -75,11 +75,16 @@ class Workings:
 
         return wait_for(moments, f"the end of the run of {submission.path}", 60)
 
-    def query(self, statement: str, *values: str) -> list[tuple[str, ...]]:
+    def query(self, statement: str, *values: str | list[str]) -> list[tuple[str, ...]]:
         """The rows that a statement finds in Dagster's own database."""
-        with closing(self._connection()) as connection, connection.cursor() as cursor:
+        with closing(self.connection()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall()
+
+    def damage(self, statement: str) -> None:
+        """Do to Dagster's database what nobody should."""
+        with closing(self.connection()) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(statement)
 
     def used(self, service: str) -> set[str]:
         """The actions that the service's own tasks have used, by the sandbox's record."""
@@ -101,6 +106,15 @@ class Workings:
         assert kind == "shared" or not listed.get("DeleteMarkers")
         return [version["ETag"] for version in listed.get("Versions", [])]
 
+    def objects(self, kind: str) -> dict[str, str]:
+        """The keys of a bucket with their ETags."""
+        s3 = client_of_root(self.settings, self.account, "s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket(kind))
+        return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
+
+    def put(self, kind: str, key: str, content: bytes) -> None:
+        client_of_root(self.settings, self.account, "s3").put_object(Bucket=self._bucket(kind), Key=key, Body=content)
+
     def reports(self, submission: Submission) -> list[dict[str, Any]]:
         """All that was ever reported of it, but for the time at which it was."""
         s3, bucket = client_of_root(self.settings, self.account, "s3"), self._bucket("data-store")
@@ -111,10 +125,20 @@ class Workings:
             found.append({**json.loads(read), "finished_at": None})
         return found
 
+    def ended(self, dataset_year: str) -> int:
+        """How many submissions have a report that the manifests follow from."""
+        s3, key = client_of_root(self.settings, self.account, "s3"), f"results/{dataset_year}/index.json"
+        listed = s3.list_objects_v2(Bucket=self._bucket("data-store"), Prefix=key).get("Contents", [])
+        if not listed:
+            return 0
+        index = json.loads(s3.get_object(Bucket=self._bucket("data-store"), Key=key)["Body"].read())
+        return len(index["reports"])
+
     def _bucket(self, kind: str) -> str:
         return f"{PREFIX}-{self._identifier}-{kind}"
 
-    def _connection(self) -> psycopg2.extensions.connection:
+    def connection(self) -> psycopg2.extensions.connection:
+        """To Dagster's own database, as Dagster's user."""
         stack = client_of_root(self.settings, self.account, "cloudformation").describe_stacks(
             StackName=f"{PREFIX}-database"
         )["Stacks"][0]
@@ -131,3 +155,14 @@ class Workings:
             sslrootcert=str(self.settings.ca_bundle),
             connect_timeout=10,
         )
+
+
+def images(settings: Settings, account: str) -> dict[str, str]:
+    """The digest of each service's image, and of runs'."""
+    ecs = client_of_root(settings, account, "ecs")
+    families = [f"{PREFIX}-{name}" for name in ("frontend", "dagit", "daemon", "code-server", "run")]
+    found = [ecs.describe_task_definition(taskDefinition=family)["taskDefinition"] for family in families]
+    return {
+        definition["family"].removeprefix(f"{PREFIX}-"): definition["containerDefinitions"][-1]["image"].split("@")[1]
+        for definition in found
+    }

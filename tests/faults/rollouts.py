@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rollouts of one account on a sandbox of its own, through faults and kills, each judged against one without any."""
+"""Rollouts of an authority, and of the organisation with it, on a sandbox of its own, through faults and kills, each
+judged against one without any."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from tests.faults.proxy import FaultProxy, Faults
 from tests.faults.state import differences, held
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
-ACCOUNT = "camden"
+AUTHORITY, ORGANISATION = "camden", "hub"
 _PROGRAM = str(Path(sys.executable).parent / "ansible-playbook")
 _IMAGES = ("frontend", "dagit", "daemon", "code-server")
 # No images are pulled where no tasks run, so none are pushed: any digests do.
@@ -41,49 +43,59 @@ class Verdict:
     seconds: float = 0.0
 
 
-class Rollouts:
-    """A sandbox without tasks, which goes back to how it began before each rollout."""
+class OverError(Exception):
+    """No playbook is to be begun any more."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Rollouts:
+    """A sandbox without tasks, which goes back to how it began before each rollout, until all of it is over."""
+
+    def __init__(self, folder: Path, over: threading.Event) -> None:
         self._folder = folder
+        self._over = over
         self._sandbox = Sandbox(folder / "sandbox")
         self._beginning = folder / "beginning"
         self._reports = folder / "reports"
-        self._wanted: dict[str, list[str]] = {}
+        self._wanted: dict[str, dict[str, list[str]]] = {}
 
     def __enter__(self) -> Rollouts:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        self._sandbox.start()
-        self._sandbox.run("stop")
-        shutil.copytree(self._sandbox.folder, self._beginning)
-        self._fresh()
-        began = time.monotonic()
-        done = self._play()
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr
-        self.usual_seconds = time.monotonic() - began
-        self._wanted = self._held()
+        try:
+            self._sandbox.start()
+            self._sandbox.run("stop")
+            shutil.copytree(self._sandbox.folder, self._beginning)
+            self._fresh()
+            self.usual_seconds = self._known(AUTHORITY)
+        except BaseException:
+            self._sandbox.run("stop")
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._sandbox.run("stop")
 
-    def with_faults(self, faults: Faults) -> Verdict:
+    def with_faults(self, faults: Faults, accounts: list[str]) -> Verdict:
         """A rollout through faults; where it fails, it says where and why, and once more without any converges."""
         began = time.monotonic()
         self._fresh()
+        if ORGANISATION in accounts and ORGANISATION not in self._wanted:
+            self._known(AUTHORITY)
+            self._known(ORGANISATION)
+            self._fresh()
         with FaultProxy(
             self._sandbox.description["endpoint_url"], self._sandbox.folder / "certificates", faults
         ) as proxy:
-            done = self._play("-e", f"ansible_aws_account_endpoint_url={proxy.url}")
-        verdict = Verdict(f"seed {faults.seed}", "converged" if done.returncode == 0 else "failed")
+            done = self._play(accounts, "-e", f"ansible_aws_account_endpoint_url={proxy.url}")
+        name = f"seed {faults.seed}, {' and '.join(accounts)}"
+        verdict = Verdict(name, "converged" if done.returncode == 0 else "failed")
         verdict.faults = faults.counted
         if done.returncode:
             verdict.reason = self._reason()
             if not verdict.reason:
                 verdict.wrong.append(f"no account and reason in the report: {done.stdout[-1500:]}{done.stderr[-500:]}")
-            self._again(verdict)
-        self._compare(verdict)
+            self._again(verdict, accounts)
+        self._compare(verdict, accounts)
         verdict.seconds = time.monotonic() - began
         return verdict
 
@@ -91,22 +103,26 @@ class Rollouts:
         """A rollout whose controller is killed after so many seconds, or earlier where it ends before, and another."""
         began = time.monotonic()
         self._fresh()
-        while self._play(kill_after=after).returncode != -signal.SIGKILL:
+        while self._play([AUTHORITY], kill_after=after).returncode != -signal.SIGKILL:
             after /= 2
             self._fresh()
         verdict = Verdict(f"kill after {after:.1f} s", "killed")
         left = self._left_running()
         if left:
             verdict.wrong.append(f"still running: {left}")
-        self._again(verdict)
-        self._compare(verdict)
+        self._again(verdict, [AUTHORITY])
+        self._compare(verdict, [AUTHORITY])
         verdict.seconds = time.monotonic() - began
         return verdict
 
     # --- One run ---
 
-    def _play(self, *arguments: str, kill_after: float | None = None) -> subprocess.CompletedProcess[str]:
-        command = [_PROGRAM, "-i", "inventories/sandbox", "playbooks/site.yml", "--limit", ACCOUNT]
+    def _play(
+        self, accounts: list[str], *arguments: str, kill_after: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        if self._over.is_set():
+            raise OverError
+        command = [_PROGRAM, "-i", "inventories/sandbox", "playbooks/site.yml", "--limit", ",".join(accounts)]
         command += ["-e", json.dumps(_VARIABLES), *arguments]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))},
@@ -134,19 +150,15 @@ class Rollouts:
                 process.wait()
         return subprocess.CompletedProcess(command, process.returncode, output.read_text(encoding="utf-8"), "")
 
-    def _again(self, verdict: Verdict) -> None:
-        done = self._play()
+    def _again(self, verdict: Verdict, accounts: list[str]) -> None:
+        done = self._play(accounts)
         if done.returncode:
             verdict.wrong.append(f"the run that follows fails too: {done.stdout[-3000:]}")
 
     def _reason(self) -> str:
         report = json.loads((self._reports / "site.json").read_text(encoding="utf-8"))
-        (account,) = [one for one in report["accounts"] if one["name"] == ACCOUNT]
-        return (
-            f"{account['name']}: {account['failure']['task']}: {account['failure']['reason']}"
-            if account["failure"]
-            else ""
-        )
+        failures = [(one["name"], one["failure"]) for one in report["accounts"] if one["failure"]]
+        return "; ".join(f"{name}: {failure['task']}: {failure['reason']}" for name, failure in failures)
 
     def _left_running(self) -> list[str]:
         """Processes of a killed run that are there half a minute later."""
@@ -157,11 +169,21 @@ class Rollouts:
 
     # --- What the account holds ---
 
-    def _compare(self, verdict: Verdict) -> None:
-        verdict.wrong += differences(self._wanted, self._held())
+    def _known(self, account: str) -> float:
+        """Roll an account out without any fault, and keep what it holds then. How many seconds it took."""
+        began = time.monotonic()
+        done = self._play([account])
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+        seconds = time.monotonic() - began
+        self._wanted[account] = self._held(account)
+        return seconds
 
-    def _held(self) -> dict[str, list[str]]:
-        root = self._sandbox.root(ACCOUNT)
+    def _compare(self, verdict: Verdict, accounts: list[str]) -> None:
+        for account in accounts:
+            verdict.wrong += differences(self._wanted[account], self._held(account))
+
+    def _held(self, account: str) -> dict[str, list[str]]:
+        root = self._sandbox.root(account)
         return held(lambda service: self._sandbox.client(service, root))
 
     def _fresh(self) -> None:

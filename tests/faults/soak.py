@@ -12,20 +12,25 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.proxy import Faults
-from tests.faults.rollouts import Rollouts, Verdict
+from tests.faults.rollouts import AUTHORITY, ORGANISATION, OverError, Rollouts, Verdict
 from tests.sandbox.conftest import CHECKOUT
 
+# Every so many seeds the organisation is rolled out with the authority, and calls stall for as long as the longest do,
+# half a minute each. No client gives up before, so a shorter stall goes the same way.
+_ORGANISATION_EVERY, _LONG_STALLS_EVERY = 4, 10
+_SHORT_STALL_SECONDS = 2.0
 _RUNS = CHECKOUT / "build" / "bench" / "soak-runs.jsonl"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """0 when every rollout went as it should."""
-    given = _arguments()
+    given = _parsed(arguments)
     work = iter(_mixed([*range(given.first, given.first + given.seeds)], given.kills))
-    taking, verdicts = threading.Lock(), list[Verdict]()
+    taking, verdicts, over = threading.Lock(), list[Verdict](), threading.Event()
     deadline = time.monotonic() + given.minutes * 60
     moments = random.Random(given.first)  # noqa: S311 - moments of kills, no secrets
 
@@ -37,25 +42,37 @@ def main() -> int:
                 log.write(json.dumps({**vars(verdict), "worker": number}) + "\n")
 
     def run(number: int) -> None:
-        with Rollouts(given.folder / f"worker-{number}") as rollouts:
+        with suppress(OverError), Rollouts(given.folder / f"worker-{number}", over) as rollouts:
             for one in _shared(work, taking, deadline):
                 if one == "kill":
                     keep(rollouts.with_kill(moments.uniform(0, rollouts.usual_seconds)), number)
                 else:
-                    keep(rollouts.with_faults(Faults(int(one), given.rate, given.stall_seconds)), number)
+                    keep(rollouts.with_faults(*_trial(int(one), given.rate, given.stall_seconds)), number)
 
     given.log.parent.mkdir(parents=True, exist_ok=True)
     given.log.unlink(missing_ok=True)
     workers = [threading.Thread(target=run, args=(number,)) for number in range(given.workers)]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.join()
+    finally:  # where this is interrupted, playbooks are too: none follows, and the sandboxes end
+        over.set()
+        for worker in workers:
+            worker.join()
     figures = _figures(verdicts, given.seeds, given.kills)
     given.log.with_name("soak.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     for figure in figures:
         print(f"{figure['name']}: {figure['value']} {figure['unit']}")
     return 0 if all(figure["met"] for figure in figures) else 1
+
+
+def _trial(seed: int, rate: float, longest_stall: float) -> tuple[Faults, list[str]]:
+    """The faults of a seed, and the accounts that are rolled out through them."""
+    stall = longest_stall if seed % _LONG_STALLS_EVERY == 0 else min(longest_stall, _SHORT_STALL_SECONDS)
+    accounts = [ORGANISATION, AUTHORITY] if seed % _ORGANISATION_EVERY == 0 else [AUTHORITY]
+    return Faults(seed, rate, stall), accounts
 
 
 def _mixed(seeds: list[int], kills: int) -> list[int | str]:
@@ -103,18 +120,18 @@ def _figure(name: str, value: int, unit: str = "runs", goal: int | None = None, 
     return {"name": name, "value": value, "unit": unit, "goal": goal, "met": goal in (None, value), **more}
 
 
-def _arguments() -> argparse.Namespace:
+def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many rollouts through faults")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--kills", type=int, default=25, help="how many rollouts whose controller is killed")
     parser.add_argument("--rate", type=float, default=0.2, help="the share of calls that go wrong")
-    parser.add_argument("--stall-seconds", type=float, default=30, help="how long a call that stalls takes")
+    parser.add_argument("--stall-seconds", type=float, default=30, help="how long a call stalls, of every tenth seed")
     parser.add_argument("--workers", type=int, default=4, help="how many sandboxes at a time")
     parser.add_argument("--minutes", type=float, default=600, help="after how long no further rollout is begun")
     parser.add_argument("--folder", type=Path, default=CHECKOUT / "build" / "test" / "soak", help="where sandboxes are")
     parser.add_argument("--log", type=Path, default=_RUNS, help="one line for each run; soak.json beside it")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

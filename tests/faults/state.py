@@ -144,7 +144,17 @@ def _buckets(s3: Any) -> Iterator[dict[str, Any]]:
                 described[call] = getattr(s3, call)(Bucket=bucket["Name"])
             except ClientError as absent:
                 described[call] = absent.response["Error"]["Code"]
-        yield described
+        yield {**described, **_contents(s3, bucket["Name"])}
+
+
+def _contents(s3: Any, bucket: str) -> dict[str, Any]:
+    """The objects, by key and content, but for the files of a trail, which are called after the time; and what is half
+    uploaded."""
+    objects = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket).build_full_result().get("Contents", [])
+    return {
+        "objects": {one["Key"]: one["ETag"] for one in objects if not one["Key"].startswith("AWSLogs/")},
+        "half uploaded": [one["Key"] for one in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])],
+    }
 
 
 def _roles(iam: Any) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Examples of the documentation give options that there are, of their types.
 
-Those of three modules and four roles are carried out besides, see tests/integration/artefact/test_reuse.py.
+Those of roles and modules are carried out by tests/integration/artefact/test_reuse.py, or by a test that it names.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = ROOT / "playbooks"
 COLLECTION = "localgov.platform"
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("roles/*/README.md")), *sorted(ROOT.glob("docs/*.md"))]
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"ansible-playbook (?:-i \S+ )?playbooks/(\w+)\.yml([^\n`]*)")
 # What an option of a module may say of itself, in the words of an argument specification.
 KEPT = ("type", "elements", "choices", "required", "aliases")
 
@@ -118,6 +120,20 @@ def test_what_a_page_shows_as_yaml_sets_variables_that_there_are(path: Path) -> 
         for name, value in variables(yaml.safe_load(block)):
             assert name in VARIABLES
             assert faults({name: VARIABLES[name]}, {name: value}) == []
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_a_page_shows_as_a_command_is_a_playbook_with_variables_and_tags_that_there_are(path: Path) -> None:
+    shared = "".join(
+        one.read_text() for folder in ("tasks", "group_vars") for one in (PLAYBOOKS / folder).glob("*.yml")
+    )
+    for name, arguments in COMMAND.findall(path.read_text(encoding="utf-8")):
+        playbook = (PLAYBOOKS / f"{name}.yml").read_text(encoding="utf-8")
+        given = re.findall(r"-e '?(?:\{\")?(\w+)", arguments)
+        known = set(re.findall(r"\w+", playbook + shared)) | VARIABLES.keys()
+        assert set(given) - known == set(), name
+        for tag in re.findall(r"--tags (\w+)", arguments):
+            assert f"tags: {tag}\n" in playbook, name
 
 
 @pytest.mark.parametrize("role", ROLES)

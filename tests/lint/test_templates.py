@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,17 @@ def _function(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _function)
 
 
+@cache
+def template(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
+    return read
+
+
 def resources(kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Every resource of a type: where it stands, and its properties."""
     found = []
     for path in TEMPLATES:
-        template = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
-        for name, resource in template["Resources"].items():
+        for name, resource in template(path)["Resources"].items():
             if resource["Type"] == kind:
                 found.append((f"{path.stem}/{name}", resource.get("Properties", {})))
     assert found, f"no template has a {kind}"

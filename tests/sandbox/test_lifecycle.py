@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import time
+from asyncio.constants import SSL_SHUTDOWN_TIMEOUT
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ Make = Callable[..., Sandbox]
 
 def wait_for_end(pid: int) -> bool:
     identity = processes.identify(pid)
-    return identity is None or processes.wait_for_end(identity, 10)
+    return identity is None or processes.wait_for_end(identity, 60)
 
 
 def listeners() -> set[tuple[str, int]]:
@@ -233,11 +234,19 @@ def test_a_wrong_setting_is_named(new_sandbox: Make, variable: str, value: str) 
 
 
 def test_a_client_that_keeps_its_connection_does_not_hold_up_the_stop(new_sandbox: Make) -> None:
+    """For all that TLS gives it to say goodbye; how long a stop takes otherwise, the same machine says."""
     sandbox = new_sandbox()
+    sandbox.start()
+    alone = seconds_to_stop(sandbox)
     sandbox.start()
     client = sandbox.client("s3", sandbox.root("camden"))
     client.list_buckets()
+    kept = seconds_to_stop(sandbox)
+    client.close()
+    assert kept - alone < SSL_SHUTDOWN_TIMEOUT / 2
+
+
+def seconds_to_stop(sandbox: Sandbox) -> float:
     began = time.monotonic()
     assert sandbox.run("stop").returncode == 0
-    assert time.monotonic() - began < 10
-    client.close()
+    return time.monotonic() - began

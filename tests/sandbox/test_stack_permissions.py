@@ -64,9 +64,9 @@ def test_a_role_with_the_collections_prefix_is_made(deploy: Deploy, unique: str)
         (role("administrator"), "iam:CreateRole"),
         ({"Type": "AWS::IAM::User", "Properties": {"UserName": "mallory"}}, "iam:CreateUser"),
         ({"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "somebody-elses"}}, "s3:CreateBucket"),
-        ({"Type": "AWS::SNS::Topic", "Properties": {}}, "sns:CreateTopic"),
+        ({"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": 1}}, "kinesis:CreateStream"),
     ],
-    ids=["role", "user", "bucket", "topic"],
+    ids=["role", "user", "bucket", "stream"],
 )
 def test_what_the_deploy_role_may_not_make_no_stack_makes_for_it(
     deploy: Deploy, resource: dict[str, Any], action: str

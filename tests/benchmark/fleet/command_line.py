@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Way C: `python -m tests.benchmark.fleet.command_line <fleet's folder> <authorities> <stacks.json> <resolved.json>`.
+"""Way C: `python -m tests.benchmark.fleet.command_line create|describe <fleet's folder> <authorities> <stacks.json>`.
 
-One `aws cloudformation deploy` for each stack, one after the other, with the AWS CLI. What a stack's outputs are is
-asked where a later stack needs them. Resolved templates are kept for the next run, which then only deploys.
+One `aws cloudformation deploy` for each stack, one after the other, with the AWS CLI. Where the stacks are to be
+created, the outputs of each are asked where a later one needs them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmark.fleet import stacks
@@ -20,27 +19,23 @@ from tests.benchmark.fleet.floor import CAPABILITIES, LARGEST_IN_REQUEST, templa
 _AWS = str(Path(sys.executable).parent / "aws")
 
 
-def main(folder: str, authorities: str, file: str, resolved_file: str) -> None:
-    fleet, kept = Fleet(Path(folder), int(authorities)), Path(resolved_file)
-    if kept.exists():
-        for account, declared in stacks.read(kept).items():
-            for stack in declared:
-                _deploy(fleet, account, stack)
-        return
-    resolved = {account: _created(fleet, account, declared) for account, declared in stacks.read(Path(file)).items()}
-    kept.write_text(json.dumps({name: [asdict(stack) for stack in found] for name, found in resolved.items()}))
+def main(verb: str, folder: str, authorities: str, file: str) -> None:
+    fleet, act = Fleet(Path(folder), int(authorities)), {"create": _create, "describe": _deploy_all}[verb]
+    for account, declared in stacks.read(Path(file)).items():
+        act(fleet, account, declared)
 
 
-def _created(fleet: Fleet, account: str, declared: list[stacks.Stack]) -> list[stacks.Stack]:
-    resolved: list[stacks.Stack] = []
+def _deploy_all(fleet: Fleet, account: str, declared: list[stacks.Stack]) -> None:
+    for stack in declared:
+        _deploy(fleet, account, stack)
+
+
+def _create(fleet: Fleet, account: str, declared: list[stacks.Stack]) -> None:
     values: dict[str, str] = {}
     for position, captured in enumerate(declared):
-        stack = captured.with_values(values)
-        _deploy(fleet, account, stack)
-        resolved.append(stack)
+        _deploy(fleet, account, captured.with_values(values))
         if any(_needs(later, captured) for later in declared[position + 1 :]):
-            values |= captured.values_from(_described(account, stack.name))
-    return resolved
+            values |= captured.values_from(_described(account, captured.name))
 
 
 def _needs(later: stacks.Stack, earlier: stacks.Stack) -> bool:

@@ -91,6 +91,12 @@ class Fleet:
         lines = self.calls_file.read_text().splitlines()[since:]
         return Counter(names.get(line.split()[0], "others") for line in lines)
 
+    def kinds_of_calls(self, since: int = 0) -> Counter[str]:
+        """How many calls of each service and operation came to the authorities' accounts, all together."""
+        authorities = {identifier for name, identifier in self.accounts.items() if name != "hub"}
+        lines = (line.split(maxsplit=1) for line in self.calls_file.read_text().splitlines()[since:])
+        return Counter(kind for account, kind in lines if account in authorities)
+
     def calls_until_now(self) -> int:
         return len(self.calls_file.read_text().splitlines())
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stacks of every account, as CloudFormation itself tells of them: what the ways C and F create."""
+"""The stacks of every account, as CloudFormation itself tells of them: what the ways C and F create.
+
+And the buckets, which are there before stacks are: the trail of `localgov-audit`, for one, writes into one of them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.benchmark.fleet.fleet import Fleet
 
@@ -54,9 +58,10 @@ def client(fleet: Fleet, account: str, service: str) -> Any:  # noqa: ANN401 - b
     )
 
 
-def capture(fleet: Fleet, file: Path) -> None:
-    """Write the stacks of each account, the oldest first."""
+def capture(fleet: Fleet, file: Path, buckets_file: Path) -> None:
+    """Write the stacks of each account, the oldest first, and its buckets with their policies."""
     file.write_text(json.dumps({name: [asdict(stack) for stack in _stacks(fleet, name)] for name in fleet.accounts}))
+    buckets_file.write_text(json.dumps({name: _buckets(fleet, name) for name in fleet.accounts}))
 
 
 def read(file: Path) -> dict[str, list[Stack]]:
@@ -77,6 +82,21 @@ def _stacks(fleet: Fleet, account: str) -> list[Stack]:
         for stack in sorted(found, key=lambda stack: stack["CreationTime"])
         if stack["StackStatus"] in _DONE
     ]
+
+
+def _buckets(fleet: Fleet, account: str) -> dict[str, str]:
+    """Name to policy, in JSON; empty where there is none."""
+    s3 = client(fleet, account, "s3")
+    return {bucket["Name"]: _policy(s3, bucket["Name"]) for bucket in s3.list_buckets()["Buckets"]}
+
+
+def _policy(s3: Any, bucket: str) -> str:  # noqa: ANN401 - boto3 makes its clients at run time
+    try:
+        return str(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
+            raise
+        return ""
 
 
 def outputs_of(stack: Mapping[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +30,15 @@ class Command:
     environment: dict[str, str]
 
 
-def ours(fleet: Fleet, *arguments: str) -> Command:
-    return _playbook(fleet, ROOT / "playbooks" / "site.yml", *arguments)
+def ours(fleet: Fleet) -> Command:
+    """Way A, with the slowest tasks at the end of what it prints."""
+    command = _playbook(fleet, ROOT / "playbooks" / "site.yml")
+    profiled = {
+        "ANSIBLE_CALLBACKS_ENABLED": "localgov.platform.loaded_once,localgov.platform.rollout_report,"
+        "ansible.posix.profile_tasks",
+        "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "12",
+    }
+    return Command(command.arguments, {**command.environment, **profiled})
 
 
 def stock(fleet: Fleet) -> Command:
@@ -42,14 +50,14 @@ def stock(fleet: Fleet) -> Command:
     )
 
 
-def command_line(fleet: Fleet, captured: Path) -> Command:
-    """Way C, with a profile of the AWS CLI for each account."""
+def command_line(fleet: Fleet, captured: Path, verb: str) -> Command:
+    """Way C, with a profile of the AWS CLI for each account; `verb` says whether the stacks are there."""
     config = fleet.folder / "aws-config"
     config.write_text("".join(_profiles(fleet)))
     described = fleet.sandbox
     program = [sys.executable, "-m", "tests.benchmark.fleet.command_line"]
     return Command(
-        [*program, str(fleet.folder), str(fleet.authorities), str(captured), str(resolved(fleet))],
+        [*program, verb, str(fleet.folder), str(fleet.authorities), str(captured)],
         {
             **fleet.environment,
             "HOME": str(fleet.state),  # the CLI keeps its sessions there
@@ -59,11 +67,6 @@ def command_line(fleet: Fleet, captured: Path) -> Command:
             "AWS_CA_BUNDLE": described["ca_bundle"],
         },
     )
-
-
-def resolved(fleet: Fleet) -> Path:
-    """The stacks as way C has deployed them to the sandbox that runs."""
-    return fleet.state / "resolved.json"
 
 
 def floor(fleet: Fleet, verb: str, captured: Path) -> Command:
@@ -124,13 +127,16 @@ def _profiles(fleet: Fleet) -> Iterator[str]:
         yield f"source_profile = {described['profile']}\n\n"
 
 
-def prepare(fleet: Fleet) -> None:
-    """What the ways C and F find in each account: a bucket for templates."""
+def prepare(fleet: Fleet, buckets_file: Path) -> None:
+    """What the ways C and F find in each account: the buckets, as they outlive stacks, and one for templates."""
+    held: dict[str, dict[str, str]] = json.loads(buckets_file.read_text())
+    where = {"LocationConstraint": fleet.sandbox["region"]}
     for account, identifier in fleet.accounts.items():
-        stacks.client(fleet, account, "s3").create_bucket(
-            Bucket=templates_bucket(identifier),
-            CreateBucketConfiguration={"LocationConstraint": fleet.sandbox["region"]},
-        )
+        s3 = stacks.client(fleet, account, "s3")
+        for bucket, policy in {templates_bucket(identifier): "", **held[account]}.items():
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+            if policy:
+                s3.put_bucket_policy(Bucket=bucket, Policy=policy)
 
 
 def tidy() -> None:

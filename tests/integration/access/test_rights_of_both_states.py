@@ -32,6 +32,18 @@ def step(tasks: str, prefix: str, services: dict[str, str], **more: Any) -> dict
     return {"ansible.builtin.include_role": role, "vars": variables}
 
 
+def stacks(cloudformation: Any, prefix: str) -> dict[str, Any]:
+    """As a playbook hands them to the role."""
+    name = f"{prefix}-roles"
+    (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    told = {
+        "stack_description": {"stack_status": found["StackStatus"]},
+        "stack_template": cloudformation.get_template(StackName=name)["TemplateBody"],
+        "stack_parameters": {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]},
+    }
+    return {"la_services_stacks": {name: told}}
+
+
 def readable(iam: Any, prefix: str) -> dict[str, dict[str, Any]]:
     """The secrets that each execution role may read, by the policies that allow it."""
     listed = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
@@ -51,17 +63,23 @@ def test_nothing_is_taken_away_before_the_services_are_deployed(
     estate: Estate, playbook: Playbook, unique: str
 ) -> None:
     iam, prefix = estate.client("iam", HOST), f"localgov-{unique[-6:]}"
-    cached = {"la_services_cache": {"replicas": 0}, "__la_services_stores": {**STORES, "CacheSecretArn": CACHE}}
+    cloudformation = estate.client("cloudformation", HOST)
+    cached = {
+        "la_services_stacks": {},
+        "la_services_cache": {"replicas": 0},
+        "__la_services_stores": {**STORES, "CacheSecretArn": CACHE},
+    }
     playbook.run(step("roles", prefix, {"api": OLD, "reports": "cache:token"}, **cached), host=HOST)
     reports = {"start": [CACHE]}
     assert readable(iam, prefix) == {"api-execution": {"start": [OLD]}, "reports-execution": reports}
 
     # The service that goes keeps its role, and the parameter that its rights refer to.
-    playbook.run(step("roles", prefix, {"api": NEW}), host=HOST)
+    playbook.run(step("roles", prefix, {"api": NEW}, **stacks(cloudformation, prefix)), host=HOST)
     both = {"api-execution": {"start": [NEW], "before": [OLD]}, "reports-execution": reports}
     assert readable(iam, prefix) == both
 
-    wanted = {"__la_services_roles_wanted": "{{ __la_services_roles_template }}"}
-    playbook.run(step("roles_stack", prefix, {"api": NEW}, **wanted), host=HOST)
+    rendered = "{{ lookup('ansible.builtin.template', 'roles.yml.j2') }}"
+    wanted = {"__la_services_roles_wanted": rendered, "__la_services_roles_template": rendered}
+    playbook.run(step("roles_stack", prefix, {"api": NEW}, **wanted, **stacks(cloudformation, prefix)), host=HOST)
     assert readable(iam, prefix) == {"api-execution": {"start": [NEW]}}
-    estate.client("cloudformation", HOST).delete_stack(StackName=f"{prefix}-roles")
+    cloudformation.delete_stack(StackName=f"{prefix}-roles")

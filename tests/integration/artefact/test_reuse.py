@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ INVENTORY = CHECKOUT / "inventories" / "sandbox"
 @pytest.fixture(scope="module")
 def estate(artefact: Path, elsewhere: Path) -> dict[str, str]:
     """An empty collection that depends on the artefact, with a playbook, installed: the environment to use both."""
-    alone = {"ANSIBLE_CONFIG": str(elsewhere / "ansible.cfg"), "ANSIBLE_LOCAL_TEMP": str(elsewhere / "tmp")}
+    alone = {
+        "ANSIBLE_CONFIG": str(elsewhere / "ansible.cfg"),
+        "ANSIBLE_LOCAL_TEMP": str(elsewhere / "tmp"),
+        "ANSIBLE_CALLBACKS_ENABLED": "localgov.platform.loaded_once",
+    }
     run("ansible-galaxy", "collection", "init", "example.estate", cwd=elsewhere, **alone)
     source = elsewhere / "example" / "estate"
     described = yaml.safe_load((source / "galaxy.yml").read_text(encoding="utf-8"))
@@ -78,38 +83,107 @@ def test_an_empty_collection_uses_a_role_and_the_modules_from_its_own_playbook(
     assert changed(play(sandbox, elsewhere, estate, "example.estate.registry", *layout)) == 0
 
 
-ROLES = ("org_ecr", "shared_bucket", "access_audit", "la_network")
+# Each role whose example is carried out, in this order: in which account, and what has to be there afterwards that was
+# not before, as `standing` tells it.
+ROLES = {
+    "org_ecr": (
+        "hub",
+        {f"localgov/{name} open to o-a1b2c3d4e5" for name in ("code-server", "dagit", "daemon", "frontend")},
+    ),
+    "shared_bucket": ("camden", {"localgov-012345670123-shared"}),
+    "access_audit": ("camden", {"localgov-audit", "localgov-012345670123-audit"}),
+    "la_network": ("camden", {"localgov-network"}),
+    "la_services": (
+        "camden",
+        {
+            f"localgov-{stack}"
+            for stack in ("database", "signin", "keys", "events", "roles", "services", "hours", "watch")
+        }
+        | {"localgov-012345670123-data-store", "localgov-012345670123-workspace"},
+    ),
+    "add_users_stepfn": (
+        "camden",
+        {"localgov-add-users", "localgov-012345670123-add-users", "localgov-012345670123-add-users-receipts"},
+    ),
+}
+# Examples that need tasks which run, people's files, an organisation's own unit or a certain day: which test carries
+# their module out.
+ELSEWHERE = {
+    "cross_account_access_info": "tests/e2e/operators/test_verify.py",
+    "ecs_one_off_task": "tests/e2e/operators/test_release.py",
+    "efs_staging": "tests/integration/users/test_add_users.py",
+    "efs_staging_info": "tests/integration/users/test_efs_staging.py",
+    "efs_staging_stop": "tests/integration/users/test_role.py",
+    "organization_account": "tests/integration/onboarding/test_onboard.py",
+    "s3_rollback": "tests/e2e/operators/test_restore.py",
+    "sample_submission": "tests/e2e/operators/test_release.py",
+    "service_session": "tests/e2e/operators/test_webserver.py",
+}
+MODULES = sorted({path.stem for path in (CHECKOUT / "plugins" / "modules").glob("*.py")} - {*ELSEWHERE})
+# What the example of private_bucket_info calls `policy`.
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Sid": "DenyInsecureTransport",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::localgov-012345670123-data-store/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    },
+}
 
 
 @pytest.fixture(scope="module")
-def played(estate: dict[str, str], elsewhere: Path, sandbox: Sandbox) -> dict[str, str]:
-    """What each role's example printed, one role after the other."""
-    printed = {}
-    for role in ROLES:
+def played(estate: dict[str, str], elsewhere: Path, sandbox: Sandbox) -> dict[str, set[str]]:
+    """What each role's example has made, one role after the other."""
+    made = {}
+    for role, (account, _) in ROLES.items():
         readme = (CHECKOUT / "roles" / role / "README.md").read_text(encoding="utf-8")
         (example,) = re.findall(r"^## Example\n\n```yaml\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
         (elsewhere / f"{role}.yml").write_text(example, encoding="utf-8")
-        printed[role] = play(sandbox, elsewhere, estate, f"{role}.yml")
-    return printed
+        before = standing(sandbox, account)
+        play(sandbox, elsewhere, estate, f"{role}.yml")
+        made[role] = standing(sandbox, account) - before
+    return made
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_example_of_a_role_is_a_play_that_works(role: str, played: dict[str, str]) -> None:
-    assert changed(played[role]) > 0
+def test_the_example_of_a_role_is_a_play_that_makes_what_the_role_is_for(
+    role: str, played: dict[str, set[str]]
+) -> None:
+    assert ROLES[role][1] <= played[role]
+
+
+@pytest.fixture(scope="module")
+def documented(estate: dict[str, str], elsewhere: Path) -> dict[str, dict[str, Any]]:
+    """What `ansible-doc` tells of each module of the artefact."""
+    names = [f"localgov.platform.{module}" for module in MODULES]
+    told: dict[str, dict[str, Any]] = json.loads(run("ansible-doc", "--json", *names, cwd=elsewhere, **estate))
+    return told
 
 
 @pytest.mark.usefixtures("played", "images")
-@pytest.mark.parametrize("module", ["ecr_image", "ecr_image_info", "cross_account_trust"])
+@pytest.mark.parametrize("module", MODULES)
 def test_the_examples_of_a_module_are_tasks_that_work(
-    module: str, estate: dict[str, str], elsewhere: Path, sandbox: Sandbox
+    module: str, estate: dict[str, str], documented: dict[str, dict[str, Any]], elsewhere: Path, sandbox: Sandbox
 ) -> None:
-    documented = json.loads(run("ansible-doc", "--json", f"localgov.platform.{module}", cwd=elsewhere, **estate))
     tasks = yaml.safe_load(documented[f"localgov.platform.{module}"]["examples"])
     assert tasks
-    playbook = [{"hosts": owner(task), "gather_facts": False, "tasks": [task]} for task in tasks]
-    (elsewhere / f"{module}.yml").write_text(yaml.safe_dump(playbook, sort_keys=False), encoding="utf-8")
-    printed = play(sandbox, elsewhere, estate, f"{module}.yml")
-    assert len(re.findall(r"^(ok|changed): ", printed, flags=re.MULTILINE)) == len(tasks)
+    (elsewhere / f"{module}.yml").write_text(yaml.safe_dump(list(plays(tasks)), sort_keys=False), encoding="utf-8")
+    printed = play(sandbox, elsewhere, estate, f"{module}.yml", "-e", json.dumps({"policy": POLICY}))
+    assert len(re.findall(r"^TASK \[", printed, flags=re.MULTILINE)) == len(tasks)
+
+
+def test_every_role_and_module_is_carried_out_here_or_elsewhere() -> None:
+    roles = {path.name for path in (CHECKOUT / "roles").iterdir()}
+    modules = {path.stem for path in (CHECKOUT / "plugins" / "modules").glob("*.py")}
+    assert sorted([*ROLES, *MODULES, *ELSEWHERE]) == sorted(roles | modules)
+
+
+@pytest.mark.parametrize(("name", "test"), ELSEWHERE.items())
+def test_the_test_that_is_named_carries_it_out(name: str, test: str) -> None:
+    assert name in carried_out(CHECKOUT / test)
 
 
 OLD_STACK = """
@@ -139,6 +213,65 @@ def test_a_bucket_of_a_hand_made_stack_is_adopted_with_what_is_in_it(
     assert s3.get_bucket_versioning(Bucket="localgov-camden-exports")["Status"] == "Enabled"
 
 
-def owner(task: dict[str, Any]) -> str:
-    """The host whose resource a task is about."""
-    return "camden" if "localgov-012345670123-" in json.dumps(task) else "hub"
+def standing(sandbox: Sandbox, account: str) -> set[str]:
+    """An account's whole stacks, its buckets, and to which organisation each of its repositories is open."""
+    stacks, s3, ecr = (sandbox.client(name, sandbox.root(account)) for name in ("cloudformation", "s3", "ecr"))
+    complete = {
+        stack["StackName"]
+        for page in stacks.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+        if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+    }
+    repositories = [entry["repositoryName"] for entry in ecr.describe_repositories()["repositories"]]
+    policies = {name: json.loads(ecr.get_repository_policy(repositoryName=name)["policyText"]) for name in repositories}
+    opened = {
+        f"{name} open to {statement['Condition']['StringEquals']['aws:PrincipalOrgID']}"
+        for name, policy in policies.items()
+        for statement in policy["Statement"]
+    }
+    return complete | {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]} | opened
+
+
+def plays(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each task on the host that it is about; what is said or done after a call goes by what that has registered."""
+    host = "camden"
+    for task in tasks:
+        if any(name.startswith("localgov.platform.") for name in task):
+            host = owner(json.dumps(task))
+        yield {"hosts": host, "gather_facts": False, "tasks": [task]}
+
+
+def owner(task: str) -> str:
+    """Repositories are the organisation's, roles are made for trials outside it, and all else is an authority's."""
+    return "hub" if "repository" in task else "outsider" if '"make": true' in task else "camden"
+
+
+def carried_out(test: Path) -> set[str]:
+    """Modules that a test calls, roles whose variables it sets, and what these and the playbooks that it runs call."""
+    text = test.read_text(encoding="utf-8")
+    named = set(re.findall(r'module\(\s*"(\w+)"', text))
+    roles = {path.name for path in (CHECKOUT / "roles").iterdir() if f"{path.name}_" in text}
+    run_by_it = re.findall(r'playbook\("(\w+)"|playbooks/(\w+)\.yml', text)
+    waiting = [CHECKOUT / "playbooks" / f"{first or second}.yml" for first, second in run_by_it]
+    waiting += [path for role in roles for path in (CHECKOUT / "roles" / role / "tasks").glob("*.yml")]
+    return named | roles | reached(waiting)
+
+
+def reached(waiting: list[Path]) -> set[str]:
+    """Roles and modules of this collection that files of tasks call, and those that these include."""
+    names: set[str] = set()
+    seen: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        text = path.read_text(encoding="utf-8")
+        called = set(re.findall(r"localgov\.platform\.(\w+)", text))
+        roles = {name for name in called if (CHECKOUT / "roles" / name).is_dir()}
+        included = re.findall(r"(?:include|import)_tasks: (\S+\.yml)", text)
+        beside = [folder / name for name in included for folder in (path.parent, CHECKOUT / "playbooks")]
+        of_roles = [found for role in roles for found in (CHECKOUT / "roles" / role / "tasks").glob("*.yml")]
+        waiting += [found for found in [*beside, *of_roles] if found.exists()]
+        names |= called
+    return names

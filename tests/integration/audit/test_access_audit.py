@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from playwright.sync_api import sync_playwright
 
-from files.frontend.tests.chromium import find_chromium
+from files.frontend.tests.chromium import chromium_browser
 from sandbox.settings import ROOT
 from tests.integration.audit.conftest import EVERYTHING, READER, TRAIL, Authority, Deployed
 
@@ -187,7 +186,7 @@ def test_the_report_names_role_file_and_time_as_table_csv_and_page(
     # The authority's own reads are left out; no cell is a formula.
     assert {line["account"] for line in report.rows} == {authority.sandbox.account("hub")}
     assert [line["key"][0] for line in report.rows if "HYPERLINK" in line["key"]] == ["'"]
-    _look_at(report.page, authority, key, row)
+    _look_at(report.page, key, row)
 
 
 # --- Gaps ---
@@ -260,15 +259,9 @@ def test_who_may_not_read_the_event_history_is_told_that_nobody_knows(authority:
     assert "cloudtrail:DescribeTrails" in refused["msg"]
 
 
-def _look_at(page: Any, authority: Authority, key: str, row: str) -> None:  # noqa: ANN401
+def _look_at(page: Any, key: str, row: str) -> None:  # noqa: ANN401
     """The page as Chromium shows it."""
-    chromium = find_chromium(ROOT / "build" / "chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(chromium.executable),
-            env={"HOME": str(authority.folder), **chromium.environment},
-            args=["--no-sandbox", *chromium.arguments],
-        )
+    with chromium_browser(ROOT / "build" / "chromium") as browser:
         opened, complaints = browser.new_page(viewport={"width": 390, "height": 800}), []
         opened.on("console", lambda message: complaints.append(message.text))
         opened.goto(page.as_uri())
@@ -283,7 +276,6 @@ def _look_at(page: Any, authority: Authority, key: str, row: str) -> None:  # no
         assert opened.get_by_text("<script>document.title='taken'</script>", exact=False).count() > 0
         assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert complaints == []
-        browser.close()
 
 
 def test_a_period_without_reads_says_so(authority: Authority) -> None:

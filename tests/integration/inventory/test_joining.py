@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An authority joins where the organisation itself is the inventory. Its whole way: tests/e2e/test_onboard.py."""
+"""An authority joins where the organisation itself is the inventory.
+
+Its whole way: tests/integration/onboarding/test_onboard.py.
+"""
 
 from __future__ import annotations
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
+from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import Claim, release, take
 
 from tests.integration.playbooks import INVENTORY, command, operators_environment, play
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 # No images are pulled where no tasks run, so none are pushed: any digests do.
 DIGESTS = {name: f"sha256:{number:064}" for number, name in enumerate(("frontend", "dagit", "daemon", "code-server"))}
+REMOTE = Claim("alice@laptop", "elsewhere.pid.1.1", 3600)
 SITE = CHECKOUT / "playbooks" / "site.yml"
 
 
@@ -80,3 +82,23 @@ def s3_of(sandbox: Sandbox, account: str) -> Any:
     """S3 as the account's deploy role, as modules have it."""
     client = sandbox.client("s3", sandbox.deployer(account))
     return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=1))
+
+
+def bucket(sandbox: Sandbox, account: str) -> str:
+    return f"localgov-{sandbox.account(account)}-rollout"
+
+
+def take_away(sandbox: Sandbox, account: str) -> None:
+    """Somebody elsewhere deploys the account."""
+    take(
+        s3_of(sandbox, account),
+        bucket(sandbox, account),
+        "lock.json",
+        REMOTE,
+        prepared=True,
+        is_over=lambda _run: False,
+    )
+
+
+def give_back(sandbox: Sandbox, account: str) -> None:
+    release(s3_of(sandbox, account), bucket(sandbox, account), "lock.json", REMOTE)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import uuid
@@ -28,7 +29,7 @@ from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 from ansible_collections.localgov.platform.plugins.plugin_utils._run_directory import process_started
 
-from tests.integration.rollout.conftest import s3_of
+from tests.integration.rollout.conftest import Operator, s3_of
 from tests.sandbox.conftest import Sandbox
 
 KEY = "lock.json"
@@ -55,7 +56,7 @@ def bucket(s3: Any) -> str:
 @pytest.fixture
 def takes(s3: Any, bucket: str) -> Callable[..., str]:
     def take_it(claim: Claim, **given: Any) -> str:
-        return take(s3, bucket, KEY, claim, **{"is_over": is_not_over, "prepared": True, **given})
+        return take(s3, bucket, KEY, claim, **{"is_over": is_not_over, "prepared": True, **given}).because
 
     return take_it
 
@@ -134,6 +135,53 @@ def test_a_run_gives_back_its_own_lock(takes: Callable[..., str], s3: Any, bucke
     assert takes(BOB) == ""
 
 
+def test_a_run_that_knows_the_tag_of_its_lock_gives_it_back_without_a_look(s3: Any, bucket: str) -> None:
+    taken = take(s3, bucket, KEY, ALICE, prepared=True, is_over=is_not_over)
+    assert release(s3, bucket, KEY, ALICE, taken.tag) == ""
+    assert take(s3, bucket, KEY, BOB, prepared=True, is_over=is_not_over).because == ""
+    assert "has lost its lock, which had expired or was taken: bob@desk" in release(s3, bucket, KEY, ALICE, taken.tag)
+    assert owner(s3, bucket) == "bob@desk"
+    assert release(s3, "localgov-none-rollout", KEY, ALICE, taken.tag) == ""
+
+
+RENEWING = """\
+- hosts: camden
+  gather_facts: false
+  vars:
+    run: "{{ lookup('localgov.platform.this_run') }}"
+  tasks:
+    - localgov.platform.deployment_lock: &lock
+        bucket: "{{ bucket }}"
+        owner: alice
+        run: "{{ run.run }}"
+        left_in: "{{ run.directory }}"
+        lasts: "{{ lasts }}"
+        prepared: true
+    - amazon.aws.s3_object: {bucket: "{{ bucket }}", object: lock.json, mode: delobj}
+    - localgov.platform.deployment_lock: *lock
+    - amazon.aws.s3_object_info: {bucket_name: "{{ bucket }}"}
+      register: left
+    - ansible.builtin.copy:
+        content: "{{ left.s3_keys | default([]) | to_json }}"
+        dest: "{{ written }}"
+      delegate_to: localhost
+"""
+
+
+@pytest.mark.parametrize(("lasts", "found"), [(3600, []), (0, [KEY])])
+def test_a_lock_is_renewed_only_when_a_part_of_its_time_is_over(
+    operator: Callable[[], Operator], bucket: str, tmp_path: Path, lasts: int, found: list[str]
+) -> None:
+    """It is taken away meanwhile, so that one sees whether it was written again."""
+    playbook = tmp_path / "renewing.yml"
+    playbook.write_text(RENEWING)
+    written = tmp_path / "found.json"
+    given = {"bucket": bucket, "lasts": lasts, "written": str(written)}
+    done = operator().runs(playbook, "-e", json.dumps(given))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert json.loads(written.read_text()) == found
+
+
 def test_a_run_that_lost_its_lock_leaves_it_alone_and_says_who_has_it(
     takes: Callable[..., str], s3: Any, bucket: str
 ) -> None:
@@ -197,7 +245,7 @@ def test_a_bucket_that_never_had_a_lock_may_be_half_made_and_is_left_to_be_made(
 def test_a_bucket_that_had_one_is_not_made_again(takes: Callable[..., str], s3: Any, bucket: str) -> None:
     takes(ALICE)
     release(s3, bucket, KEY, ALICE)
-    assert take(s3, bucket, KEY, BOB, is_over=is_not_over) == ""
+    assert take(s3, bucket, KEY, BOB, is_over=is_not_over).because == ""
 
 
 def test_what_is_no_lock_is_not_overwritten(takes: Callable[..., str], s3: Any, bucket: str) -> None:

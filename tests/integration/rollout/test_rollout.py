@@ -4,20 +4,24 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
-from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import FREE, Claim, look, release, take
+import yaml
+from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import FREE, look
 
 from sandbox.journey.person import wait_for
-from tests.integration.rollout.conftest import Operator, s3_of
-from tests.sandbox.conftest import Sandbox
+from tests.integration.rollout.conftest import Operator, bucket, give_back, s3_of, take_away
+from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 NewOperator = Callable[[], Operator]
-REMOTE = Claim("alice@laptop", "elsewhere.pid.1.1", 3600)
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +42,9 @@ def stacks(sandbox: Sandbox, account: str) -> list[tuple[str, str]]:
     return sorted((stack["StackName"], stack["StackStatus"]) for stack in found)
 
 
-def bucket(sandbox: Sandbox, account: str) -> str:
-    return f"localgov-{sandbox.account(account)}-rollout"
-
-
 def locked(sandbox: Sandbox, account: str) -> bool:
     held = look(s3_of(sandbox, account), bucket(sandbox, account), "lock.json")
     return held is not None and held.claim != FREE
-
-
-def take_away(sandbox: Sandbox, account: str) -> None:
-    """Somebody elsewhere deploys the account."""
-    take(s3_of(sandbox, account), bucket(sandbox, account), "lock.json", REMOTE, is_over=lambda _run: False)
-
-
-def give_back(sandbox: Sandbox, account: str) -> None:
-    release(s3_of(sandbox, account), bucket(sandbox, account), "lock.json", REMOTE)
 
 
 def test_two_shards_run_side_by_side(sandbox: Sandbox, shards: list[Operator]) -> None:
@@ -146,6 +137,173 @@ def test_a_run_that_is_interrupted_or_killed_leaves_no_lock(
     wait_for(lambda: not locked(sandbox, "camden"), "the lock to be given back", 60)
 
 
+def test_an_interrupted_run_gives_its_lock_back_itself_as_in_a_container_where_nothing_outlives_it(
+    sandbox: Sandbox, shards: list[Operator], operator: NewOperator
+) -> None:
+    with operator().begins("camden") as run:
+        wait_for(lambda: locked(sandbox, "camden"), "the run to lock the account", 120)
+        (waiting,) = (process for process in psutil.process_iter() if waits_for(process, run.pid))
+        waiting.kill()
+        run.send_signal(signal.SIGINT)
+        run.wait(60)
+    assert not locked(sandbox, "camden")
+
+
+def waits_for(process: psutil.Process, run: int) -> bool:
+    """Whether it is the small process that waits for the end of that run."""
+    with suppress(psutil.Error):
+        begun = process.cmdline()
+        return any(argument.endswith("_run_directory.py") for argument in begun) and str(run) in begun
+    return False
+
+
+RELEASING = """\
+- hosts: sutton
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_tasks: tasks/{part}.yml
+      vars:
+        __release_reason: The sample was rejected.
+        __release:
+          wanted: {{frontend: "{new}"}}
+          last_good: {{frontend: "{old}"}}
+"""
+OLD, NEW = (f"sha256:{number:064}" for number in (98, 99))
+
+
+@pytest.fixture
+def trial(sandbox: Sandbox) -> Iterator[None]:
+    """An account that runs an image on trial, and that somebody elsewhere has locked meanwhile."""
+    container = {"Name": "frontend", "Image": f"registry/localgov/frontend@{NEW}", "Essential": True}
+    frontend = {"Family": "localgov-frontend", "ContainerDefinitions": [container]}
+    resources = {
+        "Cluster": {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "localgov"}},
+        "Frontend": {"Type": "AWS::ECS::TaskDefinition", "Properties": frontend},
+    }
+    cloudformation = sandbox.client("cloudformation", sandbox.root("sutton"))
+    s3, name = s3_of(sandbox, "sutton"), bucket(sandbox, "sutton")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    cloudformation.create_stack(StackName="localgov-services", TemplateBody=json.dumps({"Resources": resources}))
+    wait_for(lambda: stacks(sandbox, "sutton") == [("localgov-services", "CREATE_COMPLETE")], "the stack", 60)
+    take_away(sandbox, "sutton")
+    yield
+    s3.delete_object(Bucket=name, Key="lock.json")
+    s3.delete_bucket(Bucket=name)
+    cloudformation.delete_stack(StackName="localgov-services")
+    wait_for(lambda: stacks(sandbox, "sutton") == [], "the stack to go", 60)
+
+
+@pytest.mark.usefixtures("trial")
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [("release_proof", "alice@laptop"), ("release_return", "has NOT returned to its last good images")],
+)
+def test_a_release_goes_no_further_in_an_account_whose_lock_another_has_taken_meanwhile(
+    sandbox: Sandbox, operator: NewOperator, part: str, told: str
+) -> None:
+    """As after hours, in a large batch."""
+    bob = operator()
+    refused = bob.runs(beside_the_playbooks(bob, RELEASING.format(part=part, new=NEW, old=OLD)))
+    said = " ".join(refused.stdout.split())
+    assert refused.returncode != 0
+    assert "alice@laptop deploys this account since" in said
+    assert told in said
+    assert "Wait until as many tasks run as there are to be" not in said
+    assert stacks(sandbox, "sutton") == [("localgov-services", "CREATE_COMPLETE")]
+
+
+def beside_the_playbooks(operator: Operator, playbook: str) -> Path:
+    """A playbook with the names and tasks of those of the collection."""
+    for beside in ("group_vars", "tasks"):
+        (operator.folder / beside).symlink_to(CHECKOUT / "playbooks" / beside)
+    (operator.folder / "goes_on.yml").write_text(playbook)
+    return operator.folder / "goes_on.yml"
+
+
+BRINGING = """\
+- hosts: camden:croydon
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_tasks: tasks/release_run.yml
+      vars: {{__release_digests: {{daemon: "{new}"}}}}
+
+- hosts: croydon
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_tasks: tasks/release_run.yml
+      vars: {returning}
+"""
+
+
+@pytest.mark.usefixtures("shards")
+def test_a_release_migrates_no_database_where_the_inventory_says_so_nor_on_the_way_back(operator: NewOperator) -> None:
+    bob = operator()
+    (returning,) = re.findall(
+        r"release_run\.yml\n +vars:\n((?: {12}\w+: .*\n)+)",
+        (CHECKOUT / "playbooks/tasks/release_return.yml").read_text(),
+    )
+    given = yaml.safe_load(returning) | {"__release_digests": {"daemon": OLD}}
+    (bob.folder / "more.yml").write_text("all: {hosts: {camden: {la_services_database_migrate: false}}}\n")
+    playbook = beside_the_playbooks(bob, BRINGING.format(new=NEW, returning=json.dumps(given)))
+    done = bob.runs(playbook, "--check", "-i", str(bob.folder / "more.yml"))
+    assert done.returncode == 0, done.stdout[-4000:]
+    asked = re.findall(
+        r"^TASK \[.*Ask the new image which schema.*\n(?:ok|changed): \[(\w+)\]", done.stdout, re.MULTILINE
+    )
+    assert asked == ["croydon"]
+    deployed = re.findall(r"^TASK \[.*Deploy the services' stack.*\n((?:changed: .*\n)+)", done.stdout, re.MULTILINE)
+    assert [len(hosts.splitlines()) for hosts in deployed] == [2, 1]
+
+
+SHARE, WEBSERVER = (CHECKOUT / "playbooks" / name for name in ("share.yml", "webserver.yml"))
+
+
+@pytest.mark.parametrize(
+    ("playbook", "asked"), [(SHARE, {"share": "granted"}), (WEBSERVER, {"state": "on", "for": "1h"})]
+)
+def test_nobody_opens_or_switches_on_while_another_deploys(
+    sandbox: Sandbox, shards: list[Operator], operator: NewOperator, playbook: Path, asked: dict[str, str]
+) -> None:
+    take_away(sandbox, "camden")
+    try:
+        refused = operator().runs(playbook, "--limit", "camden", "-e", json.dumps(asked))
+    finally:
+        give_back(sandbox, "camden")
+    assert refused.returncode != 0
+    assert "alice@laptop deploys this account since" in " ".join(refused.stdout.split())
+    assert "ROLLOUT REPORT" not in refused.stdout
+
+
+@pytest.mark.parametrize(("playbook", "asked"), [(SHARE, {"share": "revoked"}), (WEBSERVER, {"state": "off"})])
+def test_closing_and_switching_off_wait_for_nobody(
+    sandbox: Sandbox, shards: list[Operator], operator: NewOperator, playbook: Path, asked: dict[str, str]
+) -> None:
+    take_away(sandbox, "camden")
+    try:
+        done = operator().runs(playbook, "--limit", "camden", "-e", json.dumps(asked))
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert locked(sandbox, "camden")
+    finally:
+        give_back(sandbox, "camden")
+
+
+def test_opening_locks_the_account_and_gives_the_lock_back(
+    sandbox: Sandbox, shards: list[Operator], operator: NewOperator
+) -> None:
+    before = lock_of(sandbox, "camden")
+    opened = operator().runs(SHARE, "--limit", "camden", "-e", "share=granted")
+    assert opened.returncode == 0, opened.stdout[-3000:]
+    assert lock_of(sandbox, "camden") != before
+    assert not locked(sandbox, "camden")
+
+
+def lock_of(sandbox: Sandbox, account: str) -> datetime:
+    """When the lock was last written."""
+    found = s3_of(sandbox, account).head_object(Bucket=bucket(sandbox, account), Key="lock.json")
+    written: datetime = found["LastModified"]
+    return written
+
+
 BROKEN = """\
 - hosts: camden
   gather_facts: false
@@ -162,8 +320,12 @@ def test_a_failed_stack_is_told_with_the_reason_of_its_first_resource(operator: 
     template = {
         "Resources": {
             "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "localgov-broken"}},
-            # Which the deploy role may not make.
-            "Topic": {"Type": "AWS::SNS::Topic", "DependsOn": "Queue"},
+            # Which the deploy role may not make: its own begin with "localgov-".
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "DependsOn": "Queue",
+                "Properties": {"RoleName": "of-others", "AssumeRolePolicyDocument": {"Statement": []}},
+            },
         }
     }
     playbook = tmp_path / "broken.yml"
@@ -172,6 +334,6 @@ def test_a_failed_stack_is_told_with_the_reason_of_its_first_resource(operator: 
     assert bob.runs(playbook).returncode != 0
     failure = bob.report("broken")["camden"]["failure"]
     assert failure["task"] == "Deploy what AWS refuses"
-    assert failure["reason"].startswith("localgov-broken: AWS::SNS::Topic Topic CREATE_FAILED: ")
-    assert "sns:CreateTopic" in failure["reason"]
-    assert "AWS::SNS::Topic Topic CREATE_FAILED" in bob.page("broken")
+    assert failure["reason"].startswith("localgov-broken: AWS::IAM::Role Role CREATE_FAILED: ")
+    assert "iam:CreateRole" in failure["reason"]
+    assert "AWS::IAM::Role Role CREATE_FAILED" in bob.page("broken")

@@ -22,6 +22,7 @@ from botocore.config import Config
 
 from tests.integration.playbooks import play, run_module
 from tests.integration.users.api.service import Api
+from tests.integration.users.histories import history_of
 from tests.sandbox.conftest import Sandbox, policy
 from tests.sandbox.runtime.registry import Image, image, layer, push
 
@@ -181,13 +182,9 @@ class Workflow:
 
         return eventually(look, f"the execution of {key}")
 
-    def history_of(self, execution: str) -> list[dict[str, Any]]:
-        pages = self.states.get_paginator("get_execution_history").paginate(executionArn=execution)
-        return [event for page in pages for event in page["events"]]
-
     def states_of(self, execution: str) -> list[str]:
         """The states that an execution has entered, in order."""
-        events = self.history_of(execution)
+        events = history_of(self.states, execution)
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
 
     def script(self) -> int:
@@ -215,31 +212,15 @@ class Workflow:
             "told": told["uploads"] + told["staged"],
         }
 
-    def parts_of(self, execution: str) -> dict[str, float]:
-        """How many seconds an execution has spent in each of its states that do something."""
-        names = ("Validate", "TakeTurn", "Copy", "Run", "CleanUp", "GiveTurn", "Receipt")
-        spans = {name: self.span_of(execution, name, name) for name in names}
-        return {name: end - start for name, (start, end) in spans.items()}
-
     def failures_of(self, execution: str) -> dict[str, int]:
         """How often each state of an execution has failed."""
         found: dict[str, int] = {}
         name = ""
-        for event in self.history_of(execution):
+        for event in history_of(self.states, execution):
             name = event.get("stateEnteredEventDetails", {}).get("name", name)
             if event["type"] == "TaskFailed":
                 found[name] = found.get(name, 0) + 1
         return found
-
-    def span_of(self, execution: str, first: str, last: str) -> tuple[float, float]:
-        """When an execution entered the first of two states, and when it left the last."""
-        entered: dict[str, float] = {}
-        left: dict[str, float] = {}
-        for event in self.history_of(execution):
-            for details, times in (("stateEnteredEventDetails", entered), ("stateExitedEventDetails", left)):
-                if details in event:
-                    times[event[details]["name"]] = event["timestamp"].timestamp()
-        return entered[first], left[last]
 
     # --- faults ---
 
@@ -285,7 +266,7 @@ class Workflow:
         """The sweeper takes everything for older than an execution can be."""
         functions, name = self.client("lambda"), f"{self.name}-stage"
         before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        changed = {"Variables": {**before, "EXECUTION_SECONDS": "0"}}
+        changed = {"Variables": {**before, "EXECUTION_SECONDS": "0", "UPLOAD_SECONDS": "0"}}
         functions.update_function_configuration(FunctionName=name, Environment=changed)
         try:
             yield

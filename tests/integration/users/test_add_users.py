@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.processes import identify
 from tests.e2e.conftest import record
 from tests.integration.users.conftest import Ground, Workflow, eventually, lines, user
+from tests.integration.users.histories import history_of, parts_of, span_of
 
 LONGEST = 3600  # seconds, for ten thousand lines one after the other on a busy machine
 NOTHING: dict[str, list[Any]] = {"objects": [], "staged": [], "told": []}
@@ -113,9 +115,9 @@ def added(workflow: Workflow, way: Way, number: int, folder: Path) -> dict[str, 
     ]
     assert all(workflow.api.signs_in(one["emailAddress"], one["password"]) for one in people)
     assert workflow.residue() == NOTHING
-    parts = workflow.parts_of(execution)
+    parts = parts_of(workflow.states, execution)
     assert sum(parts.values()) <= whole + 1
-    return {"upload to receipt": whole, **parts, "events": len(workflow.history_of(execution))}
+    return {"upload to receipt": whole, **parts, "events": len(history_of(workflow.states, execution))}
 
 
 def tell(what: str, figures: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +201,7 @@ def test_a_task_that_is_killed_leaves_its_lines_unknown_and_no_residue(workflow:
     receipt = workflow.receipt(key, version)
     assert receipt["failure"]["error"] == "States.TaskFailed"
     assert receipt["lines"] == [{"line": 1, "result": "unknown"}]
+    assert "Hand the same file over again" in receipt["next"]
     assert workflow.residue() == NOTHING
 
 
@@ -242,7 +245,7 @@ def test_a_task_that_outlasts_its_state_is_stopped_and_told_of(workflow: Workflo
     assert receipt["lines"] == [{"line": 1, "result": "created"}, {"line": 2, "result": "unknown"}]
     assert workflow.ended(receipt["execution"])["status"] == "FAILED"
     assert ("ExecutionsFailed", workflow.machine) in workflow.alarms()
-    eventually(lambda: not Path(f"/proc/{script}").exists(), "the end of the task")
+    eventually(lambda: identify(script) is None, "the end of the task")
     assert workflow.residue() == NOTHING
 
 
@@ -303,7 +306,7 @@ def test_two_uploads_at_once_are_worked_on_one_after_the_other(workflow: Workflo
     uploads = [workflow.upload(unique("ada", "grace")) for _ in range(2)]
     receipts = [workflow.receipt(*upload) for upload in uploads]
     assert [receipt["status"] for receipt in receipts] == ["succeeded", "succeeded"]
-    spans = sorted(workflow.span_of(receipt["execution"], "Copy", "GiveTurn") for receipt in receipts)
+    spans = sorted(span_of(workflow.states, receipt["execution"], "Copy", "GiveTurn") for receipt in receipts)
     assert spans[0][1] <= spans[1][0]
     assert workflow.residue() == NOTHING
 
@@ -344,14 +347,16 @@ def test_an_execution_whose_time_is_over_is_swept_up_after_at_once(workflow: Wor
 def assert_swept_up(workflow: Workflow, receipt: dict[str, Any], script: int) -> None:
     """Nothing is left of an execution that did not end by itself: no task, no turn, no file."""
     assert receipt["cleaned"] is True
-    eventually(lambda: not Path(f"/proc/{script}").exists(), "the end of the task")
+    eventually(lambda: identify(script) is None, "the end of the task")
     assert workflow.residue()["objects"] == []
     assert workflow.process(unique("ada"))["status"] == "succeeded"  # whose turn it is now
     assert workflow.residue() == NOTHING
 
 
-@pytest.mark.parametrize("ended", ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])
-def test_however_a_sweep_ends_without_success_an_alarm_tells_of_it(workflow: Workflow, ended: str) -> None:
+@pytest.mark.parametrize("ended", ["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted", "ExecutionsStarted"])
+def test_however_a_sweep_ends_without_success_or_does_not_begin_an_alarm_tells_of_it(
+    workflow: Workflow, ended: str
+) -> None:
     assert (ended, f"{workflow.machine}-sweep") in workflow.alarms()
 
 

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.processes import identify
 from tests.integration.users.conftest import Ground, Workflow, lines, user
 
 
@@ -47,7 +47,7 @@ def test_who_leaves_keeps_the_receipts_and_nothing_else_even_of_what_is_on_its_w
     executions = [leaving.execution_of(*upload) for upload in (working, waiting)]
     done = ground.play(add_users_stepfn_task="leaving-add-users", add_users_stepfn_state="absent")
     assert done.returncode == 0, done.stdout
-    assert not Path(f"/proc/{script}").exists()
+    assert identify(script) is None
     assert {leaving.ended(execution)["status"] for execution in executions} == {"ABORTED"}
     buckets = [bucket["Name"] for bucket in leaving.root_s3.list_buckets()["Buckets"]]
     assert [name for name in buckets if "leaving" in name] == [leaving.receipts]

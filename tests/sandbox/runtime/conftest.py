@@ -20,6 +20,7 @@ import yaml
 from botocore.config import Config
 
 from sandbox import sessions
+from sandbox.processes import identify
 from tests.sandbox.conftest import Sandbox
 
 Value = TypeVar("Value")
@@ -173,14 +174,7 @@ def marked_processes(folder: Path) -> list[int]:
 def kill_emulator(sandbox: Sandbox) -> None:
     pid = sandbox.pid
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{pid}/cmdline").exists() or _is_zombie(pid), "the end of the emulator")
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    eventually(lambda: identify(pid) is None, "the end of the emulator")
 
 
 def _policy(*statements: dict[str, Any]) -> str:

@@ -161,13 +161,61 @@ def test_a_stack_restores_an_instance_with_the_rows_of_a_snapshot(camden: Accoun
         psycopg2.connect(host=outputs["Host"], port=outputs["Port"], dbname="runs", user="dagster", password=PASSWORD)
 
 
+@pytest.mark.parametrize("version", ["16", "17"])
+@pytest.mark.parametrize("last", [False, True], ids=["before the last change", "after the last change"])
+def test_a_stack_brings_back_the_rows_that_a_deleted_instance_had_at_a_moment(
+    camden: Account, last: bool, version: str
+) -> None:
+    cloudformation, name = camden.client("cloudformation"), f"{camden.cluster}-then"
+    instance = {**named(name), "EngineVersion": version}
+    endpoint = login(camden, stack(camden, DBName="runs", MasterUsername="dagster", **instance))
+    lost = available(camden, name)["DbiResourceId"]
+    with connection({}, **endpoint) as cursor:
+        cursor.execute("CREATE TABLE kept (i int); INSERT INTO kept SELECT generate_series(1, 1000)")
+        cursor.execute("SELECT clock_timestamp()")
+        moment = cursor.fetchone()[0]
+        if not last:
+            cursor.execute("DELETE FROM kept WHERE i > 10")
+    # To that moment one may go back at once.
+    assert available(camden, name)["LatestRestorableTime"] >= moment.replace(microsecond=0)
+    cloudformation.delete_stack(StackName=camden.cluster)
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=camden.cluster, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    restored = stack(camden, SourceDbiResourceId=lost, RestoreTime=moment.isoformat(), **instance)
+    with connection({}, **login(camden, restored)) as cursor:
+        cursor.execute("SELECT count(*), sum(i) FROM kept")
+        assert cursor.fetchone() == (1000, 500500)
+        # And it has backups of its own.
+        cursor.execute("INSERT INTO kept VALUES (1001)")
+    assert available(camden, name)["DbiResourceId"] != lost
+
+
+def test_a_moment_before_the_backups_begin_is_refused(camden: Account) -> None:
+    name = f"{camden.cluster}-young"
+    stack(camden, DBName="runs", MasterUsername="dagster", **named(name))
+    young = available(camden, name)["DbiResourceId"]
+    with pytest.raises(AssertionError, match=f"automated backups of {young} begin at"):
+        stack(
+            camden,
+            f"{camden.cluster}-b",
+            SourceDbiResourceId=young,
+            RestoreTime="2001-01-01T00:00:00Z",
+            **named(f"{name}-b"),
+        )
+
+
+def named(name: str) -> dict[str, str]:
+    return {"DBInstanceIdentifier": name, "DeleteAutomatedBackups": "false"}
+
+
 def test_a_restored_instance_takes_its_master_user_from_the_snapshot(camden: Account) -> None:
-    with pytest.raises(AssertionError, match="MasterUsername comes from the snapshot"):
+    with pytest.raises(AssertionError, match="MasterUsername comes from what is restored"):
         stack(camden, MasterUsername="dagster", DBSnapshotIdentifier="any")
 
 
-def stack(camden: Account, **properties: str) -> dict[str, str]:
-    """Create a stack with a database. Its outputs."""
+def stack(camden: Account, name: str = "", **properties: str) -> dict[str, str]:
+    """Create a stack with a database, by default of the name of the test's cluster. Its outputs."""
     own = {
         "Engine": "postgres",
         "EngineVersion": "16",
@@ -186,7 +234,7 @@ def stack(camden: Account, **properties: str) -> dict[str, str]:
             "Secret": {"Value": {"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}},
         },
     }
-    cloudformation, name = camden.client("cloudformation"), camden.cluster
+    cloudformation, name = camden.client("cloudformation"), name or camden.cluster
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
 
     def ended() -> dict[str, Any] | None:

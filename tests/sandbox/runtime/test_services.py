@@ -8,6 +8,7 @@ import re
 import socket
 import textwrap
 import time
+from datetime import timedelta
 from typing import Any
 
 from tests.sandbox.conftest import Sandbox
@@ -40,11 +41,14 @@ def test_a_crashed_service_comes_back_more_and_more_slowly_at_the_same_address(c
 
 def test_a_new_deployment_does_not_wait_for_the_failures_of_the_old_one(camden: Account) -> None:
     camden.serve(camden.define("raise SystemExit(1)"))
-    eventually(lambda: len(_delays(camden)) >= 3, "three failures")
-    began = time.monotonic()
-    camden.ecs.update_service(cluster=camden.cluster, service="service", taskDefinition=camden.define(WAIT))
-    camden.service_task()
-    assert time.monotonic() - began < 4  # the failed deployment would have waited this long
+    new = camden.define(WAIT)
+    delays = eventually(lambda: len(found := _delays(camden)) >= 4 and found, "four failures")
+    camden.ecs.update_service(cluster=camden.cluster, service="service", taskDefinition=new)
+    started = camden.service_task()["createdAt"]
+    failures = [
+        event["createdAt"] for event in reversed(camden.service()["events"]) if "has stopped" in event["message"]
+    ]
+    assert started < failures[3] + timedelta(seconds=delays[3]), "when the failed deployment would have tried again"
 
 
 def test_a_stopped_task_of_a_service_is_replaced_at_the_same_address(camden: Account) -> None:

@@ -105,9 +105,8 @@ def test_the_sandbox_answers_while_a_stack_waits_and_ends_it_when_it_is_stopped(
     slow = json.dumps(_template(camden, {"deaf": SILENT}, OVERLAPS, {**SOON, "StartPeriod": 300}))
     cloudformation.create_stack(StackName=camden.cluster, TemplateBody=slow, OnFailure="DO_NOTHING")
     camden.service_task("deaf")
-    began = time.monotonic()
+    # An answer that had to wait for the stack would tell of its end.
     assert status(camden) == "CREATE_IN_PROGRESS"
-    assert time.monotonic() - began < 5
     assert own_machine.run("stop").returncode == 0
     own_machine.start()
     assert status(camden) == "CREATE_FAILED"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.runtime.conftest import Account, account, address_of, eventually, marked_processes
@@ -22,6 +23,19 @@ def test_the_exit_code_of_a_process_is_the_exit_code_of_its_task(camden: Account
     assert task["containers"][0]["exitCode"] == 7
     assert task["stoppedReason"] == "Essential container in task exited"
     assert task["stopCode"] == "EssentialContainerExited"
+
+
+def test_a_family_stands_for_its_latest_active_revision(camden: Account, unique: str) -> None:
+    first, second = (camden.define(f"print({number})", family=unique) for number in (1, 2))
+    assert camden.task(camden.run(unique))["taskDefinitionArn"] == second
+    # As CloudFormation does with what it rolls back.
+    camden.ecs.deregister_task_definition(taskDefinition=second)
+    assert camden.task(camden.run(unique))["taskDefinitionArn"] == first
+    assert camden.ecs.describe_task_definition(taskDefinition=unique)["taskDefinition"]["taskDefinitionArn"] == first
+    camden.ecs.deregister_task_definition(taskDefinition=first)
+    with pytest.raises(ClientError, match="Unable to describe task definition"):
+        camden.ecs.describe_task_definition(taskDefinition=unique)
+    assert camden.ecs.describe_task_definition(taskDefinition=second)["taskDefinition"]["status"] == "INACTIVE"
 
 
 def test_overrides_change_command_and_environment_of_one_run(camden: Account) -> None:

@@ -3,53 +3,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
-PLAYBOOK = """\
-- hosts: hub
-  gather_facts: false
-  connection: local
-  tasks:
-    - ansible.builtin.copy:
-        content: "{{ __platform_shared_keys | to_json }}"
-        dest: "{{ playbook_dir }}/keys.json"
-        mode: "0600"
-"""
+from tests.unit.playbooks.evaluation import evaluate
 
 
 def keys(folder: Path, *, croydon: dict[str, Any]) -> dict[str, str]:
+    region = {"platform_region": "eu-west-2"}
     members = {
-        "camden": {"ansible_aws_account_id": "012345670123", "platform_shared_encryption": "aws:kms"},
+        "camden": {"ansible_aws_account_id": "012345670123", **region, "platform_shared_encryption": "aws:kms"},
         "croydon": {"ansible_aws_account_id": "300000000002", "platform_region": "eu-west-1", **croydon},
-        "sutton": {"ansible_aws_account_id": "400000000003"},
+        "sutton": {"ansible_aws_account_id": "400000000003", **region},
     }
     inventory = {
-        "all": {"vars": {"platform_region": "eu-west-2", "ansible_python_interpreter": sys.executable}},
-        "organisation": {"hosts": {"hub": {"ansible_aws_account_id": "200000000001"}}},
+        "organisation": {"hosts": {"hub": {"ansible_aws_account_id": "200000000001", **region}}},
         "local_authorities": {"hosts": members},
     }
-    (folder / "group_vars").mkdir(exist_ok=True)
-    shutil.copy(ROOT / "playbooks" / "group_vars" / "all.yml", folder / "group_vars" / "all.yml")
-    (folder / "inventory.yml").write_text(json.dumps(inventory))
-    (folder / "playbook.yml").write_text(PLAYBOOK)
-    done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventory.yml", "playbook.yml"],
-        cwd=folder,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, str] = json.loads((folder / "keys.json").read_text())
+    found: dict[str, str] = evaluate(folder, "__platform_shared_keys", inventory)["hub"]
     return found
 
 

@@ -52,6 +52,23 @@ def test_a_receipt_has_each_line_once_with_what_became_of_it() -> None:
     assert receipt["status"] == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("step", "results", "is_told"),
+    [
+        ("Run", [{"line": 1, "result": "created"}], True),
+        ("Run", [{"line": line, "result": "created"} for line in (1, 2, 3)], False),
+        ("Validate", [], False),  # nobody was added
+        ("", [], False),  # it succeeded, with a script that is not about lines
+    ],
+)
+def test_lines_that_are_left_in_doubt_come_with_what_to_do_about_them(
+    step: str, results: list[dict[str, Any]], *, is_told: bool
+) -> None:
+    failure = {"step": step, "error": "States.TaskFailed" if step else "", "cause": ""}
+    receipt = receipts.compose({**KNOWN, "failure": failure}, UPLOAD, THREE_LINES, results)
+    assert ("Hand the same file over again" in receipt.get("next", "")) is is_told
+
+
 def test_residue_makes_a_receipt_one_of_a_failure() -> None:
     receipt = receipts.compose({**KNOWN, "cleaned": False}, UPLOAD, THREE_LINES, [])
     assert (receipt["status"], receipt["failure"]["error"]) == ("failed", "ResidueLeft")
@@ -220,6 +237,7 @@ def test_what_cannot_be_swept_away_stops_the_sweep_of_nothing_else(
 ) -> None:
     monkeypatch.setenv("STAGING", str(tmp_path))
     monkeypatch.setenv("EXECUTION_SECONDS", "60")
+    monkeypatch.setenv("UPLOAD_SECONDS", "120")
     for area in ("files", "results"):
         (tmp_path / area / "b-folder").mkdir(parents=True)
     (tmp_path / "files" / "a-stray").write_text("no folder, which cannot be removed as one")

@@ -209,6 +209,23 @@ def test_a_reason_that_repeats_the_line_is_not_told(container: Container) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    "reason", ["no ADA.PIÑA@example.org", "no ada.pi%C3%B1a%40example.org", r"no ada.pi\u00f1a@example.org"]
+)
+def test_a_reason_that_repeats_the_line_in_another_way_of_writing_is_not_told_either(
+    container: Container, reason: str
+) -> None:
+    script = (
+        "import json, os\n"
+        "open(os.environ['RESULTS_PATH'], 'w').write("
+        f"json.dumps({{'line': 1, 'result': 'failed', 'reason': {reason!r}}}))\n"
+    )
+    container.write(script, "ada.piña@example.org")
+    assert container.run(run="once").results == [
+        {"line": 1, "result": "failed", "reason": "not told, as it repeats what is secret"}
+    ]
+
+
 def test_a_script_of_any_language_is_run_as_a_command(container: Container) -> None:
     container.write("", "ada")
     ran = container.run(command=["sh", "-c", 'test -s "$0"', "{file}"])
@@ -233,6 +250,26 @@ def test_a_command_that_asks_for_what_is_not_there_says_so(container: Container)
 def test_what_a_killed_task_has_done_so_far_is_written(container: Container) -> None:
     container.write("import json, sys, time\nif 'slow' in open(sys.argv[3]).read(): time.sleep(60)\n", "ada", "slow")
     process = container.start()
+    deadline = time.monotonic() + 30
+    while not container.results():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait(timeout=30)
+    assert container.results() == [{"line": 1, "result": "created"}]
+
+
+def test_what_the_script_of_a_killed_task_has_told_so_far_is_written(container: Container) -> None:
+    script = (
+        "import json, os, time\n"
+        "with open(os.environ['RESULTS_PATH'], 'w', buffering=1) as results:\n"
+        "    print(json.dumps({'line': 1, 'result': 'created'}), file=results)\n"
+        "    results.write('half a li')\n"
+        "    results.flush()\n"
+        "    time.sleep(60)\n"
+    )
+    container.write(script, "ada", "grace")
+    process = container.start(run="once")
     deadline = time.monotonic() + 30
     while not container.results():
         assert time.monotonic() < deadline

@@ -40,10 +40,12 @@ def test_every_health_check_of_the_role_is_compared() -> None:
 
 def test_the_words_at_which_an_alarm_goes_off_are_those_that_are_logged() -> None:
     declared = yaml.safe_load((ROOT / "roles/la_services/defaults/main.yml").read_text())["la_services_services"]
-    logged = (ROOT / "files/dagster/code_server/src/localgov_pipeline/defs/local_authority/rejection.py").read_text()
-    assert declared["run"]["alarm_at"]
-    for words in declared["run"]["alarm_at"]:
-        assert f'context.log.error("{words}' in logged
+    pipeline = ROOT / "files/dagster/code_server/src/localgov_pipeline/defs/local_authority"
+    for service, file in (("run", "rejection.py"), ("code_server", "stage1_upload.py")):
+        assert declared[service]["alarm_at"]
+        logged = (pipeline / file).read_text()
+        for words in declared[service]["alarm_at"]:
+            assert re.search(rf'log\.error\(\s*f?"{words}', logged), words
 
 
 def test_both_images_that_open_the_database_know_it_by_the_same_certificates() -> None:

@@ -7,9 +7,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 from ansible_collections.localgov.platform.plugins.module_utils._access_calls import Identity
 from ansible_collections.localgov.platform.plugins.module_utils._access_ground import (
     Folder,
@@ -24,6 +22,8 @@ from ansible_collections.localgov.platform.plugins.module_utils._access_ground i
 )
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
 from botocore.stub import Stubber
+
+from tests.unit.answering_aws import stubbed
 
 ACCOUNT = "012345670123"
 IDENTITY = Identity(f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me", ACCOUNT, "aws", "eu-west-2")
@@ -44,16 +44,6 @@ FOUND: dict[str, Any] = {
     "CreateDate": "2026-11-21T00:00:00Z",
     "AssumeRolePolicyDocument": "{}",
 }
-
-
-def stubbed(service: str) -> tuple[Any, Stubber]:
-    connect: Any = boto3.client
-    client = connect(
-        service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
-    )
-    stubber = Stubber(client)
-    stubber.activate()
-    return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=3, delay=0)), stubber
 
 
 def test_all_pages_of_versions_are_removed() -> None:

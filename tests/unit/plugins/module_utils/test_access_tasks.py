@@ -7,10 +7,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import boto3
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils import cloud
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 from ansible_collections.localgov.platform.plugins.module_utils._access_calls import Identity
 from ansible_collections.localgov.platform.plugins.module_utils._access_program import Program
 from ansible_collections.localgov.platform.plugins.module_utils._access_tasks import (
@@ -21,7 +19,9 @@ from ansible_collections.localgov.platform.plugins.module_utils._access_tasks im
     start,
 )
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import RefusedError
-from botocore.stub import ANY, Stubber
+from botocore.stub import ANY
+
+from tests.unit.answering_aws import stubbed
 
 IDENTITY = Identity("arn:aws:sts::012345670123:assumed-role/deploy/me", "012345670123", "aws", "eu-west-2")
 GROUND = Ground(
@@ -43,16 +43,6 @@ FULL = "Capacity is unavailable at this time. Please try again later or in a dif
 
 def arn(number: int) -> str:
     return f"arn:aws:ecs:eu-west-2:012345670123:task/localgov/{number}"
-
-
-def stubbed(service: str) -> tuple[Any, Stubber]:
-    connect: Any = boto3.client
-    client = connect(
-        service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
-    )
-    stubber = Stubber(client)
-    stubber.activate()
-    return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=3, delay=0)), stubber
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils import cloud
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 from ansible_collections.localgov.platform.plugins.module_utils._policy_documents import statements, with_statements
 from ansible_collections.localgov.platform.plugins.module_utils._policy_exchange import Task, carry_out
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import (
@@ -30,7 +28,8 @@ from ansible_collections.localgov.platform.plugins.module_utils._policy_stores i
     obstacle_of_secret,
     store_of,
 )
-from botocore.stub import Stubber
+
+from tests.unit.answering_aws import stubbed
 
 ACCOUNT = "012345670123"
 REFERENCES = {
@@ -53,16 +52,6 @@ REFERENCES = {
 BUCKET = resource_of(REFERENCES["s3"][0], None, ACCOUNT, "eu-west-2", "aws")
 WHERE = {"Bucket": "shared", "ExpectedBucketOwner": ACCOUNT}
 OURS = {"Sid": "LocalgovList", "Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": "*"}
-
-
-def stubbed(service: str) -> tuple[Any, Stubber]:
-    connect: Any = boto3.client
-    client = connect(
-        service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
-    )
-    stubber = Stubber(client)
-    stubber.activate()
-    return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=3, delay=0)), stubber
 
 
 def resource(service: str) -> Resource:

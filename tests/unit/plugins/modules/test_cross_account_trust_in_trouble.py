@@ -13,7 +13,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.localgov.platform.plugins.modules import cross_account_trust as module
 
-from tests.unit.plugins.modules.answering_aws import ADMINISTRATORS, Aws, key_arn
+from tests.unit.answering_aws import ADMINISTRATORS, Aws, key_arn
 
 Run = Callable[..., dict[str, Any]]
 CAMDEN, HUB = "arn:aws:iam::012345670123:role/localgov-run", "arn:aws:iam::200000000001:role/localgov-run"

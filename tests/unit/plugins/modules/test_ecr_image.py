@@ -278,3 +278,44 @@ def test_the_newest_tagged_image_comes_first_over_all_pages(stub: Stubber, repos
     assert [image["tags"] for image in told] == [["d", "e"], ["c"]]
     assert told[0]["uri"] == f"{URI}@sha256:{5:064d}"
     assert told[0]["pushed_at"] == "2026-11-05T00:00:00+00:00"
+
+
+class Module:
+    """What of Ansible's module is used here."""
+
+    check_mode = False
+
+    def __init__(self, client: Any, *, digest: str, current: bool = True) -> None:  # noqa: ANN401  a client
+        self._client = client
+        self.params = {"repository": NAME, "registry_id": None, "layout": None, "digest": digest, "current": current}
+
+    def client(self, service: str) -> Any:  # noqa: ANN401
+        return self._client
+
+
+def has_repository(stub: Stubber) -> None:
+    arn = f"arn:aws:ecr:eu-west-2:200000000001:repository/{NAME}"
+    found = {"repositoryUri": URI, "repositoryName": NAME, "registryId": "200000000001", "repositoryArn": arn}
+    stub.add_response("describe_repositories", {"repositories": [found]})
+
+
+@pytest.mark.parametrize(("recorded", "changes"), [(OTHER, False), (f"sha256:{'2' * 64}", True)])
+def test_an_image_that_was_pushed_before_is_recorded_as_the_one_that_is_run(
+    stub: Stubber, recorded: str, changes: bool
+) -> None:
+    has_repository(stub)
+    has_image(stub, OTHER, [])
+    stub.add_response("list_tags_for_resource", {"tags": [{"Key": "current-digest", "Value": recorded}]})
+    if changes:
+        stub.add_response("tag_resource", {}, {"resourceArn": ANY, "tags": [{"Key": "current-digest", "Value": OTHER}]})
+    module: Any = Module(stub.client, digest=OTHER)
+    assert ecr_image.run(module) == {"changed": changes, "digest": OTHER, "uri": f"{URI}@{OTHER}"}
+    stub.assert_no_pending_responses()
+
+
+def test_an_image_that_was_never_pushed_is_not_recorded(stub: Stubber) -> None:
+    has_repository(stub)
+    says_no(stub, "describe_images", "ImageNotFoundException")
+    module: Any = Module(stub.client, digest=OTHER)
+    with pytest.raises(ecr_image.PushError, match=r"has no image sha256:1+[.] Push it first"):
+        ecr_image.run(module)

@@ -6,12 +6,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 from ansible_collections.localgov.platform.plugins.module_utils import _ecs_failures as failures
 from ansible_collections.localgov.platform.plugins.modules import ecs_failed_tasks_info as module
-from botocore.stub import Stubber
+
+from tests.unit.answering_aws import stubbed
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ARN = "arn:aws:ecs:eu-west-2:012345670123"
@@ -30,16 +29,6 @@ def task(number: int = 1, *, service: str = "frontend", ended: datetime = NOON, 
         "containers": [{"name": service, "imageDigest": DIGEST, "exitCode": 3}],
         **more,
     }
-
-
-def stubbed(service: str) -> tuple[Any, Stubber]:
-    connect: Any = boto3.client
-    client = connect(
-        service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
-    )
-    stubber = Stubber(client)
-    stubber.activate()
-    return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=2, delay=0)), stubber
 
 
 class Module:

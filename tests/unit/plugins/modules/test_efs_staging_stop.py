@@ -5,24 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import pytest
 from ansible_collections.localgov.platform.plugins.modules import efs_staging_stop as module
 from botocore.exceptions import WaiterError
 from botocore.stub import ANY, Stubber
 
+from tests.unit.answering_aws import stubbed
+
 MACHINE = "arn:aws:states:eu-west-2:012345670123:stateMachine:localgov-add-users"
 TASKS = [f"arn:aws:ecs:eu-west-2:012345670123:task/localgov-add-users/{number}" for number in range(3)]
-
-
-def stubbed(service: str) -> tuple[Any, Stubber]:
-    connect: Any = boto3.client
-    client = connect(
-        service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
-    )
-    stubber = Stubber(client)
-    stubber.activate()
-    return client, stubber
 
 
 def listed(stubber: Stubber, status: str, **tasks: str) -> None:

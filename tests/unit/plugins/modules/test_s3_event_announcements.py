@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module sends S3, and what it leaves alone. Buckets that really announce: tests/e2e/test_journey.py."""
+"""What the module sends S3, and what it leaves alone.
+
+Buckets that really announce: tests/e2e/people/test_journey.py.
+"""
 
 from __future__ import annotations
 

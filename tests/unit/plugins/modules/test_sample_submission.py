@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of a sample, by what the pipeline says of it. Through a real pipeline: tests/e2e/test_onboard.py."""
+"""What becomes of a sample, by what the pipeline says of it.
+
+Through a real pipeline: tests/integration/onboarding/test_onboard.py.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from botocore.stub import ANY, Stubber
 BUCKET, SCOPE = "localgov-012345670123-data-store", "school_places/2024/"
 CONTENT = b"SCHOOL\n100001\n"
 NAME = f"sample-{hashlib.sha256(CONTENT).hexdigest()[:12]}"
+LEFT = "sample-0c1d2e3f4a5b"
 
 
 class DataStore:
@@ -60,8 +64,8 @@ class DataStore:
         self.stub.add_response("get_object", {"Body": StreamingBody(io.BytesIO(body), len(body))}, asked)
         return self
 
-    def send(self, *, check: bool = False) -> dict[str, Any]:
-        given = {"dataset": "school_places", "year": 2024, "src": str(self.file), "wait_timeout": 3}
+    def send(self, *, check: bool = False, proves: str = "") -> dict[str, Any]:
+        given = {"dataset": "school_places", "year": 2024, "src": str(self.file), "proves": proves, "wait_timeout": 3}
         found = module.send(self.submissions, given, check=check)
         self.stub.assert_no_pending_responses()
         return found
@@ -85,6 +89,12 @@ def test_what_went_through_once_is_not_sent_again(store: DataStore) -> None:
     assert (sent["changed"], sent["state"]) == (False, "withdrawn")
 
 
+def test_for_another_image_it_is_sent_again(store: DataStore) -> None:
+    sent = store.lists("uploads").reports(NAME).send(check=True, proves="sha256:1")
+    assert (sent["changed"], sent["state"]) == (True, "would be sent")
+    assert NAME not in sent["report"]
+
+
 def test_what_an_interrupted_run_left_accepted_is_taken_back(store: DataStore) -> None:
     store.lists("uploads", f"{NAME}.csv").reports(NAME).says("accepted")
     store.reports(NAME).takes(f"withdrawals/{SCOPE}{NAME}.json").reports(NAME, version="2").says("withdrawn")
@@ -96,9 +106,32 @@ def test_nothing_is_sent_where_it_would_count_in_place_of_somebodys_upload(store
     assert (sent["changed"], sent["state"]) == (False, "not sent")
 
 
+def test_a_sample_that_broken_images_have_left_is_asked_back_and_is_nobodys_upload(store: DataStore) -> None:
+    store.lists("uploads", f"{LEFT}.csv").reports().takes(f"withdrawals/{SCOPE}{LEFT}.json")
+    store.reports().takes(f"uploads/{SCOPE}{NAME}.csv").reports(NAME).says("accepted")
+    store.reports(NAME).takes(f"withdrawals/{SCOPE}{NAME}.json").reports(NAME, version="2").says("withdrawn")
+    assert store.send()["state"] == "withdrawn"
+
+
+def test_a_sample_that_a_killed_run_has_left_does_not_stand_in_the_way_of_the_next_release(store: DataStore) -> None:
+    sent = store.lists("uploads", f"{NAME}.csv", f"{LEFT}.csv").reports(LEFT).send(check=True, proves="noon")
+    assert sent["state"] == "would be sent"
+
+
+def test_a_sample_that_is_left_among_somebodys_uploads_is_asked_back_without_another(store: DataStore) -> None:
+    store.lists("uploads", "20261126-real.csv", f"{LEFT}.csv").reports().takes(f"withdrawals/{SCOPE}{LEFT}.json")
+    sent = store.send()
+    assert (sent["changed"], sent["state"]) == (True, "not sent")
+
+
+def test_an_upload_that_somebody_calls_a_sample_is_theirs_and_stays(store: DataStore) -> None:
+    sent = store.lists("uploads", "sample-of-ours.csv").reports().send()
+    assert (sent["changed"], sent["state"]) == (False, "not sent")
+
+
 def test_a_rehearsal_sends_nothing(store: DataStore) -> None:
     sent = store.lists("uploads").reports().send(check=True)
-    assert (sent["changed"], sent["state"]) == (True, "not sent")
+    assert (sent["changed"], sent["state"]) == (True, "would be sent")
 
 
 def test_why_a_sample_is_rejected_is_said(store: DataStore) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which order AWS is asked, and what is said when it refuses. Whole sessions: tests/e2e/test_webserver.py."""
+"""In which order AWS is asked, and what is said when it refuses.
+
+Whole sessions: tests/e2e/operators/test_webserver.py.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What CloudFormation may answer to whoever asks for drift. On a sandbox: tests/e2e/test_deployment.py."""
+"""What CloudFormation may answer to whoever asks for drift. On a sandbox: tests/e2e/operators/test_deployment.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is announced once more, and which report is waited for. Runs of it: tests/e2e/test_process.py."""
+"""What is announced once more, and which report is waited for. Runs of it: tests/e2e/people/test_process.py."""
 
 from __future__ import annotations
 

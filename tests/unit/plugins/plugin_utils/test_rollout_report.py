@@ -55,7 +55,7 @@ def test_an_account_has_its_stacks_changes_and_own_seconds() -> None:
     ran(rollout, "camden", stack("localgov-network", changed=True), 2.0)
     ran(rollout, "camden", stack("localgov-services", changed=False), 0.5)
     ran(rollout, "camden", {"changed": True}, 0.25, "amazon.aws.s3_bucket")
-    rollout.close([])
+    rollout.close({}, [])
     (camden,) = rollout.report()["accounts"]
     assert (camden["outcome"], camden["changes"], camden["seconds"]) == ("done", 2, 2.8)
     assert camden["stacks"] == [
@@ -67,7 +67,7 @@ def test_an_account_has_its_stacks_changes_and_own_seconds() -> None:
 def test_a_failure_that_was_rescued_is_none() -> None:
     rollout = Rollout()
     rollout.fail("camden", "Deploy", STACKS, {"msg": "no"})
-    rollout.close([])
+    rollout.close({}, [])
     (camden,) = rollout.report()["accounts"]
     assert (camden["outcome"], camden["failure"]) == ("done", None)
 
@@ -76,7 +76,7 @@ def test_the_last_failure_is_the_one_that_explains_the_first() -> None:
     rollout = Rollout()
     rollout.fail("camden", "Deploy", STACKS, {"msg": "Rollback complete"})
     rollout.fail("camden", "Explain", "ansible.builtin.fail", {"msg": "The frontend's health check failed"})
-    rollout.close(["camden"])
+    rollout.close({}, ["camden"])
     (camden,) = rollout.report()["accounts"]
     assert camden["failure"] == {"task": "Explain", "reason": "The frontend's health check failed"}
 
@@ -85,20 +85,26 @@ def outcomes(rollout: Rollout) -> dict[str, str]:
     return {account["name"]: account["outcome"] for account in rollout.report()["accounts"]}
 
 
+def test_a_failure_that_a_rescue_passes_on_in_its_words_is_told_as_the_one_it_was() -> None:
+    rollout = Rollout()
+    rollout.fail("camden", "Deploy", STACKS, stack("localgov-network", msg="no", output="Rollback complete", log=[]))
+    rollout.fail("camden", "Fail as the deployment failed", "ansible.builtin.fail", {"msg": "no"})
+    rollout.close({}, ["camden"])
+    (camden,) = rollout.report()["accounts"]
+    assert camden["failure"] == {"task": "Deploy", "reason": "localgov-network: Rollback complete"}
+
+
 def test_an_account_that_the_rollout_did_not_come_to_is_unfinished() -> None:
     rollout = Rollout()
-    rollout.expect("authorities", ["camden", "croydon"])
     rollout.fail("camden", "Connect", "", {"msg": "no role"}, reached=False)
-    rollout.close(["camden"])
+    rollout.close({"authorities": ["camden", "croydon"]}, ["camden"])
     assert outcomes(rollout) == {"camden": "unreachable", "croydon": "unfinished"}
 
 
 def test_an_account_is_done_when_it_has_finished_each_of_its_plays() -> None:
     rollout = Rollout()
-    rollout.expect("look", ["camden", "croydon"])
-    rollout.expect("authorities", ["camden", "croydon"])
     rollout.finish("look", ["camden", "croydon"])
     rollout.finish("authorities", ["camden"])
     ran(rollout, "croydon", {})
-    rollout.close([])
+    rollout.close({"look": ["camden", "croydon"], "authorities": ["camden", "croydon"]}, [])
     assert outcomes(rollout) == {"camden": "done", "croydon": "unfinished"}

@@ -32,8 +32,8 @@ from sandbox.journey.person import wait_for
 from sandbox.runtime.containers import MARK
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, failures, record
-from tests.e2e.shares import share_of
-from tests.e2e.test_deployment import recap
+from tests.e2e.operators.shares import share_of
+from tests.e2e.operators.test_deployment import recap
 
 ACCOUNT = "camden"
 OTHER = "croydon"

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox import sessions
 from sandbox.settings import ROOT, Settings
-from tests.e2e.test_deployment import ACCOUNTS
+from tests.e2e.operators.test_deployment import ACCOUNTS
 
 Arrow = tuple[str, str, int]
 

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from files.frontend.tests.chromium import find_chromium
+from files.frontend.tests.chromium import chromium_browser
 from sandbox import people
 from sandbox.journey.organisation import Organisation
 from sandbox.people import UPLOADER, VIEWER, Person
@@ -22,15 +21,8 @@ from tests.e2e.conftest import sample
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = find_chromium(ROOT / "build" / "chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(chromium.executable),
-            args=["--no-sandbox", *chromium.arguments],
-            env={**os.environ, **chromium.environment},
-        )
+    with chromium_browser(ROOT / "build" / "chromium") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

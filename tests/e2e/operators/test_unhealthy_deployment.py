@@ -72,6 +72,7 @@ def test_an_image_that_never_becomes_healthy_is_taken_back_and_explained_and_the
     assert f"container frontend: exit code 3; image {images.digests['frontend']}" in said
     assert "There is no setting CROSSING. password=********" in said
     assert "The stack localgov-services is back as it was before" in said
+    assert re.search(r"What CloudFormation said: .*ECS Deployment Circuit Breaker was triggered", said)
 
     assert unanswered == [], "the old frontend answers all the while"
     assert frontend(settings, UNHEALTHY) == before

@@ -25,8 +25,8 @@ from sandbox.journey.person import wait_for
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, failures
-from tests.e2e.test_deployment import recap
-from tests.e2e.test_verify import kill_with_workers, started
+from tests.e2e.operators.test_deployment import recap
+from tests.e2e.operators.test_verify import kill_with_workers, started
 from tests.unit.plugins.plugin_utils.test_calendar_schedules import fired
 
 KILLED, FOLLOWED = "camden", "croydon"

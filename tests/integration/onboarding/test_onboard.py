@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from sandbox.settings import ROOT
-from tests.e2e.test_deployment import recap
+from tests.e2e.operators.test_deployment import recap
 from tests.integration.inventory.conftest import MANAGEMENT
 from tests.sandbox.conftest import Sandbox
 

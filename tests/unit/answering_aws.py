@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # ruff: noqa: ANN401, N802  boto3's clients have no static types; methods are named as AWS's operations
-"""An AWS that holds one account's bucket, keys, role and topic, and answers boto3's clients without a network."""
+"""Clients of boto3 that are answered without a network, by what a test says or by an AWS that holds a few things."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
+from botocore.stub import Stubber
 
 ACCOUNT = "012345670123"
 ADMINISTRATORS = {
@@ -26,13 +27,35 @@ def key_arn(name: str) -> str:
     return f"arn:aws:kms:eu-west-2:{ACCOUNT}:key/{name}"
 
 
+def stubbed(service: str) -> tuple[Any, Stubber]:
+    """A client as modules have it, and what answers it; an error that passes is tried again without waiting."""
+    client = _connected(service)
+    stubber = Stubber(client)
+    stubber.activate()
+    return _retrying(client), stubber
+
+
+def _connected(service: str) -> Any:
+    connect: Any = boto3.client
+    return connect(
+        service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
+    )
+
+
+def _retrying(client: Any) -> Any:
+    return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=3, delay=0))
+
+
 class _AnsweredError(Exception):
     """AWS's error code."""
 
 
 @dataclass
 class Aws:
-    """What is there, by name; `denied` are operations that are refused, on everything or on `Operation name`."""
+    """An account's bucket, keys, role and topic, by name.
+
+    `denied` are operations that are refused, on everything or on `Operation name`.
+    """
 
     bucket: list[dict[str, Any]] = field(default_factory=list)
     region: str | None = "eu-west-2"
@@ -52,10 +75,7 @@ class Aws:
         return self._clients[service]
 
     def _connected(self, service: str) -> Any:
-        connect: Any = boto3.client
-        client = connect(
-            service, region_name="eu-west-2", aws_access_key_id="made-up-id", aws_secret_access_key="made-up-secret"
-        )
+        client = _connected(service)
         asked: dict[str, Any] = {}
 
         def remember(params: dict[str, Any], **_: Any) -> None:
@@ -72,7 +92,7 @@ class Aws:
 
         client.meta.events.register_first("before-parameter-build.*.*", remember)
         client.meta.events.register_first("before-call.*.*", answer)
-        return RetryingBotoClientWrapper(client, AWSRetry.jittered_backoff(retries=2, delay=0))
+        return _retrying(client)
 
     def _answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         name = str(asked.get("KeyId", "")).rpartition("/")[2]

@@ -214,6 +214,7 @@ def test_each_authority_runs_by_itself(organisation: Organisation) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_time_from_upload_to_shared_result_is_measured(settings: Settings, organisation: Organisation) -> None:
     """And where it goes: upload, queue and sensor, start of the run, the run itself, the reader."""
     workings = Workings(settings, "sutton")

@@ -8,7 +8,7 @@ from sandbox.journey.person import Submission, upload, wait_for_result
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import Playbook, failures, sample
-from tests.e2e.test_deployment import recap
+from tests.e2e.operators.test_deployment import recap
 from tests.e2e.workings import Workings
 
 ACCOUNT = "sutton"
@@ -56,8 +56,8 @@ def test_a_torn_down_account_keeps_its_data_shares_nothing_and_comes_back_with_i
 
     gone = playbook("teardown", "--limit", ACCOUNT)
     assert gone.returncode == 0, failures(gone)
-    # People and their passwords are data too, and so is the key by which pseudonyms stay the same.
-    assert stack_names(settings) == {"localgov-keys", "localgov-signin"}
+    # People and their passwords are data too, and so are the key of pseudonyms and who is told of alarms.
+    assert stack_names(settings) == {"localgov-keys", "localgov-signin", "localgov-topics"}
     assert len(snapshots(settings)) == 1
     assert organisation.refusal(READER, "get_object", Bucket=shared.bucket, Key=shared.key)
 

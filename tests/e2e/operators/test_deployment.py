@@ -64,13 +64,14 @@ def test_a_plan_of_empty_accounts_names_every_stack_and_makes_none(
     settings: Settings, playbook: Playbook, tmp_path: Path
 ) -> None:
     """The first test of the folder: nothing has asked for the deployment yet."""
+    one_of_each_kind = {"hub", "camden"}
     assert held(settings) == dict.fromkeys(ACCOUNTS, (0, 0))
-    plan = planned(playbook, tmp_path)
+    plan = planned(playbook, tmp_path, "--limit", ",".join(sorted(one_of_each_kind)))
     assert plan["status"] == "changes"
     for account in plan["accounts"]:
         created = {change["name"] for change in account["changes"] if change["action"] == "create"}
         assert {"localgov-network", "localgov-database", "localgov-roles", "localgov-services"} <= created
-    assert {account["account"] for account in plan["accounts"]} == ACCOUNTS
+    assert {account["account"] for account in plan["accounts"]} == one_of_each_kind
     assert held(settings) == dict.fromkeys(ACCOUNTS, (0, 0))
 
 

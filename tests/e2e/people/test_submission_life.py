@@ -16,7 +16,7 @@ from sandbox.people import MANAGER
 from sandbox.sessions import client_of_root
 from sandbox.settings import Settings
 from tests.e2e.conftest import record, sample
-from tests.e2e.test_sign_in import browser, send, sign_in  # noqa: F401 - a fixture
+from tests.e2e.people.test_sign_in import browser, send, sign_in  # noqa: F401 - a fixture
 
 ACCOUNT = "sutton"
 
