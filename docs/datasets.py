@@ -53,7 +53,8 @@ Whoever adds a column has to say what leaves the authority: `share` has no defau
 | an `identifier` | `pseudonym` (letters and digits only, with the `entity` that it identifies), or `never` |
 | date | `unchanged`, `month`, `year` or `never` |
 | code | `unchanged` or `never` |
-| integer | `unchanged`, when it has a `minimum` and a `maximum` at most a million apart, or `never` |
+| integer | `unchanged`, when it has a `minimum` and a `maximum` at most a million apart (or what the dataset declares \
+as `widest_shared_range`, which limits what is shared and never what a cell may hold), or `never` |
 | postcode | `sector` (SW1A 2AA becomes SW1A 2) or `never` |
 | other text | `never` |
 
@@ -67,7 +68,8 @@ A dataset with `format: xml` says under `reading` where things stand, as paths o
 | `reading` of | holds |
 |---|---|
 | the dataset | `record`, the path of the elements that are read one after another; `called`, what a person calls \
-one; `expected`, what the header of the file has to say, such as its year |
+one (`record`, if not given), of which the check `unique` finds those with the same columns, however many rows each \
+has; `expected`, what the header of the file has to say, such as its year |
 | a table | `each`, the path below a record of the elements that are its rows; or `kind`, a column, and `rows`, which \
 gives for each value of it the path `each`, the `date` in it, and `always` or `when` if not only the date decides \
 whether there is a row |
