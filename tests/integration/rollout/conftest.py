@@ -15,11 +15,14 @@ import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import Claim, release, take
 
+from sandbox.journey.person import wait_for
 from tests.integration.playbooks import INVENTORY, command, operators_environment, play
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 # No images are pulled where no tasks run, so none are pushed: any digests do.
 DIGESTS = {name: f"sha256:{number:064}" for number, name in enumerate(("frontend", "dagit", "daemon", "code-server"))}
+# Of the frontend that runs where a release begins, and of the release's.
+OLD, NEW = (f"sha256:{number:064}" for number in (98, 99))
 REMOTE = Claim("alice@laptop", "elsewhere.pid.1.1", 3600)
 SITE = CHECKOUT / "playbooks" / "site.yml"
 
@@ -86,6 +89,28 @@ def s3_of(sandbox: Sandbox, account: str) -> Any:
 
 def bucket(sandbox: Sandbox, account: str) -> str:
     return f"localgov-{sandbox.account(account)}-rollout"
+
+
+def stacks(sandbox: Sandbox, account: str) -> list[tuple[str, str]]:
+    found = sandbox.client("cloudformation", sandbox.root(account)).describe_stacks()["Stacks"]
+    return sorted((stack["StackName"], stack["StackStatus"]) for stack in found)
+
+
+def run_a_frontend(sandbox: Sandbox, account: str, digest: str) -> None:
+    """The account has a bucket of its rollouts and runs a frontend, as far as a release looks at it."""
+    s3_of(sandbox, account).create_bucket(
+        Bucket=bucket(sandbox, account), CreateBucketConfiguration={"LocationConstraint": "eu-west-2"}
+    )
+    image = f"{sandbox.account('hub')}.dkr.ecr.eu-west-2.amazonaws.com/localgov/frontend@{digest}"
+    container = {"Name": "frontend", "Image": image, "Essential": True}
+    frontend = {"Family": "localgov-frontend", "ContainerDefinitions": [container]}
+    resources = {
+        "Cluster": {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "localgov"}},
+        "Frontend": {"Type": "AWS::ECS::TaskDefinition", "Properties": frontend},
+    }
+    cloudformation = sandbox.client("cloudformation", sandbox.root(account))
+    cloudformation.create_stack(StackName="localgov-services", TemplateBody=json.dumps({"Resources": resources}))
+    wait_for(lambda: stacks(sandbox, account) == [("localgov-services", "CREATE_COMPLETE")], "the stack", 60)
 
 
 def take_away(sandbox: Sandbox, account: str) -> None:

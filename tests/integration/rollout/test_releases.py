@@ -11,16 +11,12 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
 
 import pytest
-import yaml
 
-from sandbox.journey.person import wait_for
-from tests.integration.rollout.conftest import Operator, bucket, give_back, s3_of, take_away
+from tests.integration.rollout.conftest import NEW, OLD, Operator, give_back, run_a_frontend, take_away
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
-OLD, NEW = (f"sha256:{number:064}" for number in (98, 99))
 AUTHORITIES = ("camden", "croydon", "sutton")
 RELEASE = CHECKOUT / "playbooks" / "release.yml"
 
@@ -30,33 +26,16 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Three authorities that run the frontend of before."""
     own = Sandbox(tmp_path_factory.mktemp("sandbox") / "state")
     own.start()
-    image = f"{own.account('hub')}.dkr.ecr.eu-west-2.amazonaws.com/localgov/frontend@{OLD}"
-    container = {"Name": "frontend", "Image": image, "Essential": True}
-    frontend = {"Family": "localgov-frontend", "ContainerDefinitions": [container]}
-    resources = {
-        "Cluster": {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "localgov"}},
-        "Frontend": {"Type": "AWS::ECS::TaskDefinition", "Properties": frontend},
-    }
     for account in AUTHORITIES:
-        cloudformation = own.client("cloudformation", own.root(account))
-        cloudformation.create_stack(
-            StackName="localgov-services", TemplateBody=yaml.safe_dump({"Resources": resources})
-        )
-        wait_for(lambda account=account: stack(own, account)["StackStatus"] == "CREATE_COMPLETE", "the stack", 60)
-        where = {"LocationConstraint": "eu-west-2"}
-        s3_of(own, account).create_bucket(Bucket=bucket(own, account), CreateBucketConfiguration=where)
+        run_a_frontend(own, account, OLD)
     yield own
     own.run("stop")
 
 
-def stack(sandbox: Sandbox, account: str) -> dict[str, Any]:
-    cloudformation = sandbox.client("cloudformation", sandbox.root(account))
-    found: dict[str, Any] = cloudformation.describe_stacks(StackName="localgov-services")["Stacks"][0]
-    return found
-
-
 def changed_at(sandbox: Sandbox, account: str) -> datetime | None:
-    changed: datetime | None = stack(sandbox, account).get("LastUpdatedTime")
+    cloudformation = sandbox.client("cloudformation", sandbox.root(account))
+    (services,) = cloudformation.describe_stacks(StackName="localgov-services")["Stacks"]
+    changed: datetime | None = services.get("LastUpdatedTime")
     return changed
 
 

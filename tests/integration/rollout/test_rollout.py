@@ -18,7 +18,17 @@ import yaml
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import FREE, look
 
 from sandbox.journey.person import wait_for
-from tests.integration.rollout.conftest import Operator, bucket, give_back, s3_of, take_away
+from tests.integration.rollout.conftest import (
+    NEW,
+    OLD,
+    Operator,
+    bucket,
+    give_back,
+    run_a_frontend,
+    s3_of,
+    stacks,
+    take_away,
+)
 from tests.sandbox.conftest import CHECKOUT, Sandbox
 
 NewOperator = Callable[[], Operator]
@@ -35,11 +45,6 @@ def shards(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> list[O
     for run in runs:
         assert run.returncode == 0, run.stdout[-4000:]
     return operators
-
-
-def stacks(sandbox: Sandbox, account: str) -> list[tuple[str, str]]:
-    found = sandbox.client("cloudformation", sandbox.root(account)).describe_stacks()["Stacks"]
-    return sorted((stack["StackName"], stack["StackStatus"]) for stack in found)
 
 
 def locked(sandbox: Sandbox, account: str) -> bool:
@@ -168,27 +173,18 @@ RELEASING = """\
           wanted: {{frontend: "{new}"}}
           last_good: {{frontend: "{old}"}}
 """
-OLD, NEW = (f"sha256:{number:064}" for number in (98, 99))
 
 
 @pytest.fixture
 def trial(sandbox: Sandbox) -> Iterator[None]:
     """An account that runs an image on trial, and that somebody elsewhere has locked meanwhile."""
-    container = {"Name": "frontend", "Image": f"registry/localgov/frontend@{NEW}", "Essential": True}
-    frontend = {"Family": "localgov-frontend", "ContainerDefinitions": [container]}
-    resources = {
-        "Cluster": {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "localgov"}},
-        "Frontend": {"Type": "AWS::ECS::TaskDefinition", "Properties": frontend},
-    }
-    cloudformation = sandbox.client("cloudformation", sandbox.root("sutton"))
-    s3, name = s3_of(sandbox, "sutton"), bucket(sandbox, "sutton")
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
-    cloudformation.create_stack(StackName="localgov-services", TemplateBody=json.dumps({"Resources": resources}))
-    wait_for(lambda: stacks(sandbox, "sutton") == [("localgov-services", "CREATE_COMPLETE")], "the stack", 60)
+    run_a_frontend(sandbox, "sutton", NEW)
     take_away(sandbox, "sutton")
     yield
+    s3, name = s3_of(sandbox, "sutton"), bucket(sandbox, "sutton")
     s3.delete_object(Bucket=name, Key="lock.json")
     s3.delete_bucket(Bucket=name)
+    cloudformation = sandbox.client("cloudformation", sandbox.root("sutton"))
     cloudformation.delete_stack(StackName="localgov-services")
     wait_for(lambda: stacks(sandbox, "sutton") == [], "the stack to go", 60)
 
