@@ -91,16 +91,18 @@ def test_a_second_pass_changes_nothing_on_any_account(
 def test_a_plan_of_what_is_deployed_foresees_no_change_and_needs_no_right_to_make_one(
     settings: Settings, deployed: subprocess.CompletedProcess[str], playbook: Playbook, tmp_path: Path
 ) -> None:
+    one_of_each_kind = {"hub", "sutton"}
+    limited = ("--limit", ",".join(sorted(one_of_each_kind)))
     with allowed_to_read_alone(settings):
-        plan = planned(playbook, tmp_path, "-e", "drift=true", "-e", "fail_on_changes=true")
+        plan = planned(playbook, tmp_path, *limited, "-e", "drift=true", "-e", "fail_on_changes=true")
     assert (plan["status"], plan["counts"]["changes"], plan["counts"]["drifted"]) == ("none", 0, 0)
     # Of every account, each stack that there is; compared with what there is are those that the platform made.
     looked_at = {one["account"]: set(one["unchanged"]) for one in plan["accounts"]}
     compared = {one["account"]: {drift["stack"] for drift in one["drifts"]} for one in plan["accounts"]}
-    assert compared.keys() == ACCOUNTS
-    assert all(compared[account] <= looked_at[account] for account in ACCOUNTS)
+    assert compared.keys() == one_of_each_kind
+    assert all(compared[account] <= looked_at[account] for account in one_of_each_kind)
     assert {account: len(stacks) for account, stacks in compared.items()} == {
-        account: stacks for account, (stacks, _) in held(settings).items()
+        account: stacks for account, (stacks, _) in held(settings).items() if account in one_of_each_kind
     }
 
 

@@ -274,6 +274,7 @@ def stacks_of(settings: Settings) -> set[str]:
     return {stack["StackName"] for stack in found}
 
 
+@pytest.mark.slow
 def test_a_workflow_that_is_declared_no_longer_is_told_of_and_goes_when_the_inventory_says_so(
     workflow: Workflow, playbook: Playbook
 ) -> None:
