@@ -68,6 +68,7 @@ screenshots: install ## take the pictures of the documentation in a browser
 	@PATH=$$PATH:$$(tests/nodejs) $(BIN)/python -m docs.screenshots
 
 docs-site: install ## the documentation as a site, in build/site; broken links are errors
+	@tests/packages docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: install ## check style, types and templates, and the artefact as Galaxy does

@@ -23,6 +23,7 @@ from antsibull_docs_parser.parser import Context, parse
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 from pymdownx.superfences import fence_code_format
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,9 @@ PAGES = {
         for readme in sorted(ROOT.glob("roles/*/README.md"))
     },
 }
+# What draws the diagrams: its place in the checkout, put there by `tests/packages docs`, and in the site.
+MERMAID = ROOT / "docs" / "node_modules" / "@mermaid-js" / "tiny" / "dist" / "mermaid.tiny.js"
+MERMAID_URL = "assets/javascripts/mermaid.js"
 SOURCES = {page: source for source, page in PAGES.items()}
 # Known to mkdocs, which counts its warnings.
 log = logging.getLogger("mkdocs.plugins.site")
@@ -52,7 +56,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that do not lie in docs/."""
+    """Add what does not lie in docs/ by itself."""
+    files.append(File.generated(config, MERMAID_URL, abs_src_path=str(MERMAID)))
     for source, page in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     documented = _documented()
@@ -81,6 +86,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"]({config.repo_url}/blob/main/{target})"
 
     return re.sub(r"\]\(([^)\s]+)\)", replaced, markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Load what draws the diagrams with the pages that have any; without it the theme asks another host for it."""
+    if 'class="mermaid"' not in output:
+        return output
+    return output.replace("</head>", f'<script src="{get_relative_url(MERMAID_URL, page.url)}"></script></head>', 1)
 
 
 INDEX = """\

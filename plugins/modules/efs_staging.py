@@ -117,6 +117,7 @@ EXAMPLES = r"""
 - name: Say how many
   ansible.builtin.debug:
     msg: "{{ added.receipt.counts }}"
+  when: added.receipt is not none
 """
 
 RETURN = r"""

@@ -30,8 +30,8 @@ options:
     type: str
   organizational_unit:
     description:
-      - The id of the unit that the account is in. By default it stays where it is, at first in the root. It is moved
-        from nowhere but the root.
+      - The id of the unit that the account is in, as in V(ou-ab12-11111111). By default it stays where it is, at first
+        in the root. It is moved from nowhere but the root.
     type: str
   access_role:
     description:
@@ -72,7 +72,7 @@ EXAMPLES = r"""
   localgov.platform.organization_account:
     name: barnet
     email: aws+barnet@example.gov.uk
-    organizational_unit: ou-ab12-11111111
+    organizational_unit: "{{ unit }}"
   delegate_to: management-account
   register: made
 

@@ -66,10 +66,10 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Bring back what was deleted or overwritten among the results
+- name: Bring back what was deleted or overwritten among the results today
   localgov.platform.s3_rollback:
     bucket: localgov-012345670123-data-store
-    to: "2026-11-21T10:15:00Z"
+    to: "{{ now(utc=true, fmt='%Y-%m-%dT00:00:00Z') }}"
     prefixes: [results/]
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Examples of the documentation give options that there are, of their types.
 
-Those of roles and modules are carried out by tests/integration/artefact/test_reuse.py, or by a test that it names.
+Those of roles and modules are carried out by tests/integration/artefact/test_reuse.py, which says of which it cannot.
 """
 
 from __future__ import annotations

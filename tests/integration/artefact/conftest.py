@@ -18,7 +18,8 @@ BIN = Path(sys.executable).parent
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
     """What a command prints that ends well."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LOCALGOV_"))}
+    foreign = ("ANSIBLE_", "AWS_", "LOCALGOV_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     done = subprocess.run(
         [str(BIN / command[0]), *command[1:]],
         cwd=cwd,
