@@ -59,13 +59,17 @@ def playbook(sandbox: Sandbox, tmp_path: Path) -> Playbook:
     return Playbook(sandbox, tmp_path)
 
 
-@pytest.fixture
-def unique() -> str:
-    """A name that no other test uses."""
+def new_name() -> str:
+    """That no other test uses."""
     return f"localgov-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
+def unique() -> str:
+    return new_name()
+
+
+@pytest.fixture(scope="session")
 def locks(sandbox: Sandbox) -> dict[str, Any]:
     """Both locks: the sandbox's unit, and the role that these tests read with."""
     return {

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import resource_of
 from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import sid_at_key
 
-from tests.integration.trust.conftest import Playbook
+from tests.integration.trust.conftest import Playbook, new_name
 from tests.integration.trust.resources import MAKERS, Made, make_bucket, make_role
 from tests.sandbox.conftest import Sandbox, policy
 
@@ -37,41 +41,85 @@ def sids(document: dict[str, Any] | None) -> list[str]:
     return [statement.get("Sid", "") for statement in (document or {}).get("Statement", [])]
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A resource's policy before and after, and what the module said each time."""
+
+    made: Made
+    before: dict[str, Any] | None
+    said: list[dict[str, Any]]
+    after: dict[str, Any] | None
+
+
+def tried(
+    made: dict[str, Made], tasks: Callable[[Made], list[dict[str, Any]]], sandbox: Sandbox, folder: Path
+) -> dict[str, Tried]:
+    """The tasks for each kind of resource, all in one playbook."""
+    before = {kind: one.read() for kind, one in made.items()}
+    asked = {kind: tasks(one) for kind, one in made.items()}
+    said = iter(Playbook(sandbox, folder).run(*chain.from_iterable(asked.values())))
+    return {
+        kind: Tried(one, before[kind], list(islice(said, len(asked[kind]))), one.read()) for kind, one in made.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def shared_with_others(
+    sandbox: Sandbox, locks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Tried]:
+    """Resources in whose policies somebody else is let in too, opened and closed in four beats each."""
+    made = {kind: make(sandbox, new_name()) for kind, make in MAKERS.items()}
+    for one in made.values():
+        one.write(policy(one.others))
+    return tried(
+        made,
+        lambda one: [*beats(present(one, locks)), *beats(absent(one))],
+        sandbox,
+        tmp_path_factory.mktemp("beats"),
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_changes_once_and_check_mode_says_so_before(
-    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any], kind: str
-) -> None:
-    made = MAKERS[kind](sandbox, unique)
-    made.write(policy(made.others))
-    before = made.read()
+def test_it_changes_once_and_check_mode_says_so_before(shared_with_others: dict[str, Tried], kind: str) -> None:
+    of_it = shared_with_others[kind]
+    assert [result["changed"] for result in of_it.said] == [True, True, False, False] * 2
 
-    results = playbook.run(*beats(present(made, locks)), *beats(absent(made)))
-    assert [result["changed"] for result in results] == [True, True, False, False] * 2
-
-    check, do, check_again, do_again = results[:4]
+    check, do, check_again, do_again = of_it.said[:4]
     assert check["policy"] == do["policy"] == check_again["policy"] == do_again["policy"]
-    assert do["resource"] == made.arn
-    assert do["policy"]["Statement"][0] == made.others, "the other's statement was rewritten"
+    assert do["resource"] == of_it.made.arn
+    assert do["policy"]["Statement"][0] == of_it.made.others, "the other's statement was rewritten"
     assert do["diff"][0]["before"] == []
     assert do["diff"][0]["after"] == do["statements"]
     assert do["statements"] == do["policy"]["Statement"][1:]
     assert do["statements"]
     assert do_again["diff"][0]["before"] == do_again["diff"][0]["after"]
 
-    check, do, check_again, do_again = results[4:]
-    assert check["policy"] == do["policy"] == check_again["policy"] == do_again["policy"] == made.read() == before
+    check, do, check_again, do_again = of_it.said[4:]
+    policies = [result["policy"] for result in (check, do, check_again, do_again)]
+    assert [*policies, of_it.after] == [of_it.before] * 5
 
 
-@pytest.mark.parametrize("kind", ["s3_bucket", "ecr_repository", "secretsmanager_secret", "sns_topic", "sqs_queue"])
-def test_a_resource_without_a_policy_has_none_again_afterwards(
-    sandbox: Sandbox, playbook: Playbook, unique: str, locks: dict[str, Any], kind: str
-) -> None:
-    made = MAKERS[kind](sandbox, unique)
-    before = made.read()
-    opened, closed = playbook.run(present(made, locks), absent(made))
+WITHOUT_POLICY = ["s3_bucket", "ecr_repository", "secretsmanager_secret", "sns_topic", "sqs_queue"]
+
+
+@pytest.fixture(scope="module")
+def without_policy(
+    sandbox: Sandbox, locks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Tried]:
+    """Resources that have no policy of their own, opened and closed."""
+    made = {kind: MAKERS[kind](sandbox, new_name()) for kind in WITHOUT_POLICY}
+    return tried(
+        made, lambda one: [present(one, locks), absent(one)], sandbox, tmp_path_factory.mktemp("without-policy")
+    )
+
+
+@pytest.mark.parametrize("kind", WITHOUT_POLICY)
+def test_a_resource_without_a_policy_has_none_again_afterwards(without_policy: dict[str, Tried], kind: str) -> None:
+    of_it = without_policy[kind]
+    opened, closed = of_it.said
     assert opened["changed"] is closed["changed"] is True
     assert sids(opened["policy"])[-1].startswith("Localgov")
-    assert made.read() == before
+    assert of_it.after == of_it.before
 
 
 def test_a_topic_that_has_only_ours_gets_the_policy_of_a_new_topic(
