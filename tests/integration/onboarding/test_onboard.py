@@ -176,6 +176,7 @@ def test_the_inventory_has_one_entry_more_and_no_line_of_a_person_has_changed(
     assert (inventory / "hosts.yml").read_text() == HOSTS
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing(
     sandbox: Sandbox, joined: subprocess.CompletedProcess[str], onboard: Onboard
 ) -> None:
