@@ -13,7 +13,7 @@ import boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
+    from mypy_boto3_s3.type_defs import CORSRuleTypeDef, TagTypeDef
 
 REGION: Final = "eu-west-2"
 ACCOUNT_ID = "210987654321"
@@ -97,7 +97,7 @@ class Account:
             self.s3.put_bucket_policy(Bucket=SHARED, Policy=json.dumps({**policy, "Statement": kept}))
         else:
             self.s3.delete_bucket_policy(Bucket=SHARED)
-        tagging = [{"Key": name.replace("_", "-"), "Value": value} for name, value in tags.items()]
+        tagging: list[TagTypeDef] = [{"Key": name.replace("_", "-"), "Value": value} for name, value in tags.items()]
         self.s3.delete_bucket_tagging(Bucket=SHARED)
         if tagging:
             self.s3.put_bucket_tagging(Bucket=SHARED, Tagging={"TagSet": tagging})

@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +165,11 @@ def test_to_follow_a_file_does_not_ask_for_the_policy(
 def test_the_role_sees_who_is_let_in_to_the_shared_bucket_and_nothing_that_it_holds(data_store: Account) -> None:
     s3 = data_store.task_client()
     s3.get_bucket_policy(Bucket=SHARED)
-    for request in (
+    requests: tuple[Callable[[], object], ...] = (
         lambda: s3.list_objects_v2(Bucket=SHARED),
         lambda: s3.get_object(Bucket=SHARED, Key="ssda903/regional/2026/manifest.json"),
         lambda: s3.put_bucket_policy(Bucket=SHARED, Policy="{}"),
-    ):
+    )
+    for request in requests:
         with pytest.raises(ClientError, match="AccessDenied"):
             request()
