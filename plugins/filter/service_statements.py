@@ -9,8 +9,8 @@ author: localgov.platform contributors (!UNKNOWN)
 version_added: 0.1.0
 short_description: The IAM statements of a service's task role
 description:
-  - Turns the arrows C(lists), C(reads), C(writes), C(resumes), C(deletes), C(erases), C(launches) and C(drains) of one
-    service, and that it is C(on_demand), into IAM statements.
+  - Turns the arrows C(lists), C(reads), C(writes), C(resumes), C(deletes), C(erases), C(inspects), C(launches) and
+    C(drains) of one service, and that it is C(on_demand), into IAM statements.
   - The Sid of each statement names the arrow that asks for it. Resources use C(Fn::Sub), for a CloudFormation template.
 positional: _input
 options:

@@ -115,13 +115,13 @@ def root(variable: str, arrow: str, locations: Locations) -> str:
 def _storage_arrows(service: Service) -> list[str]:
     return [
         arrow
-        for key in ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
+        for key in ("knows", "inspects", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
         for arrow in service.get(key) or []
     ]
 
 
 def storage_statements(service: Service, locations: Locations) -> list[Statement]:
-    """IAM statements for what a service lists, reads, writes, deletes and erases; each Sid says which arrow asks."""
+    """IAM statements for what a service lists, reads, writes and so on; each Sid says which arrow asks."""
     reads = service.get("reads") or []
     listed = [*reads, *(arrow for arrow in service.get("lists") or [] if arrow not in reads)]
     statements = [_list_statement("List", "s3:ListBucket", arrow, locations) for arrow in listed]
@@ -146,6 +146,7 @@ def storage_statements(service: Service, locations: Locations) -> list[Statement
         _object_statement("Erase", arrow, locations, ["s3:DeleteObjectVersion"])
         for arrow in service.get("erases") or []
     ]
+    statements += [_inspect_statement(arrow, locations) for arrow in service.get("inspects") or []]
     return [statement for statement in statements if statement["Resource"]]
 
 
@@ -174,6 +175,19 @@ def _object_statement(verb: str, arrow: str, locations: Locations, actions: list
         "Effect": "Allow",
         "Action": actions,
         "Resource": [_bucket_arn(bucket, keys) for bucket in buckets],
+    }
+
+
+def _inspect_statement(arrow: str, locations: Locations) -> Statement:
+    """Who else is let in to a bucket, and what its owner has noted on it: nothing of what it holds."""
+    buckets, prefix = buckets_of(arrow, locations)
+    if prefix:
+        raise DeclarationError(f"inspects '{arrow}': policy and tags are a whole bucket's; leave the prefix out")
+    return {
+        "Sid": f"Inspect{camel(arrow)}",
+        "Effect": "Allow",
+        "Action": ["s3:GetBucketPolicy", "s3:GetBucketTagging"],
+        "Resource": [_bucket_arn(bucket) for bucket in buckets],
     }
 
 

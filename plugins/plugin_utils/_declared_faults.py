@@ -21,10 +21,10 @@ _TIERS = ("frontend", "dagit", "private")
 _KEYS = {
     "image", "tier", "port", "desired_count", "alone", "on_demand", "command", "cpu", "memory", "environment",
     "stop_timeout", "user", "capacity_provider", "connects_to", "balancer", "launches", "follows", "health_check",
-    "lists", "versions", "reads", "writes", "resumes", "deletes", "erases", "knows", "secrets", "alarm_at", "drains",
-    "roots", "signs_in", "init", "migration",
+    "lists", "versions", "reads", "writes", "resumes", "deletes", "erases", "knows", "inspects", "secrets", "alarm_at",
+    "drains", "roots", "signs_in", "init", "migration",
 }  # fmt: skip
-_ARROWS = ("knows", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
+_ARROWS = ("knows", "inspects", "lists", "versions", "reads", "writes", "resumes", "deletes", "erases")
 _LISTS = ("connects_to", "launches", "follows", *_ARROWS)
 _MAPPINGS = ("environment", "secrets", "roots", "migration")
 _PIPELINE_LOCATIONS = ("data_store", "workspace", "shared", "member_shared")
@@ -76,6 +76,9 @@ def _service_faults(name: object, service: object, locations: object) -> Iterato
     for arrow in (arrow for key in _ARROWS for arrow in _texts(service.get(key))):
         if isinstance(locations, (list, tuple)) and arrow.partition("/")[0] not in locations:
             yield f"{name} names the location {arrow!r}; expected is one of {', '.join(map(str, locations))}"
+    for arrow in _texts(service.get("inspects")):
+        if "/" in arrow:
+            yield f"{name} inspects {arrow!r}; expected is a whole bucket, whose policy and tags are meant"
     secrets = service.get("secrets")
     for variable, secret in secrets.items() if isinstance(secrets, dict) else ():
         if not _SECRET.fullmatch(str(secret)):

@@ -6,17 +6,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CORSRuleTypeDef
+    from mypy_boto3_s3.type_defs import CORSRuleTypeDef, TagTypeDef
 
 REGION: Final = "eu-west-2"
 ACCOUNT_ID = "210987654321"
 BUCKET = f"localgov-{ACCOUNT_ID}-data-store"
+SHARED = f"localgov-{ACCOUNT_ID}-shared"
+ORGANISATION_ACCOUNT_ID = "200000000001"
+# What the role shared_bucket writes, by what the authority has decided. The role's own tests hold it to that.
+POLICIES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "shared_bucket_policies.json").read_text())
 _ROLE = "localgov-frontend-task"
 
 
@@ -33,6 +38,10 @@ def task_policy(*left_out: str) -> dict[str, Any]:
             "Resource": bucket,
             "Condition": {"StringLike": {"s3:prefix": ["results/*", "withdrawals/*"]}},
         },
+        *(
+            {"Action": action, "Resource": f"arn:aws:s3:::{SHARED}"}
+            for action in ("s3:GetBucketPolicy", "s3:GetBucketTagging")
+        ),
     ]
     kept = [{"Effect": "Allow", **statement} for statement in statements if statement["Action"] not in left_out]
     return {"Version": "2012-10-17", "Statement": kept}
@@ -60,7 +69,8 @@ class Account:
         return self._session.client("sts", endpoint_url=self.endpoint)
 
     def create(self) -> None:
-        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        for bucket in (BUCKET, SHARED):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         trust = {
             "Effect": "Allow",
             "Action": "sts:AssumeRole",
@@ -79,6 +89,18 @@ class Account:
             self._iam.put_role_policy(RoleName=_ROLE, PolicyName="data-store", PolicyDocument=json.dumps(policy))
         else:
             self._iam.delete_role_policy(RoleName=_ROLE, PolicyName="data-store")
+
+    def share(self, policy: dict[str, Any], **tags: str) -> None:
+        """As the role shared_bucket does; tags are the authority's own decision. The emulator speaks plain HTTP."""
+        kept = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+        if kept:
+            self.s3.put_bucket_policy(Bucket=SHARED, Policy=json.dumps({**policy, "Statement": kept}))
+        else:
+            self.s3.delete_bucket_policy(Bucket=SHARED)
+        tagging: list[TagTypeDef] = [{"Key": name.replace("_", "-"), "Value": value} for name, value in tags.items()]
+        self.s3.delete_bucket_tagging(Bucket=SHARED)
+        if tagging:
+            self.s3.put_bucket_tagging(Bucket=SHARED, Tagging={"TagSet": tagging})
 
     def allow_origins(self, *origins: str) -> None:
         rule: CORSRuleTypeDef = {
@@ -204,7 +226,7 @@ def report(submission: str, **changes: object) -> dict[str, Any]:
         "shared": [
             {
                 "profile": "regional",
-                "bucket": "localgov-210987654321-shared",
+                "bucket": SHARED,
                 "manifest": f"{dataset}/regional/{year}/manifest.json",
                 "tables": {"header": {"rows": 3, "columns": columns, "notes": []}},
             }

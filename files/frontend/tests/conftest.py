@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from account import ACCOUNT_ID, BUCKET, REGION, Account
+from account import ACCOUNT_ID, BUCKET, ORGANISATION_ACCOUNT_ID, POLICIES, REGION, SHARED, Account
 from chromium import chromium_browser
 from image import read_image
 from localgov_frontend.submissions import new_submission
@@ -75,12 +75,15 @@ def settings(account: Account) -> dict[str, str]:
         **clean_environment(),
         **{name: value for name, value in read_image(PROJECT / "Dockerfile").environment.items() if name != "PORT"},
         **account.task_credentials(),
+        "ACCOUNT_ID": ACCOUNT_ID,
         "ACCOUNT_NAME": "camden",
         "AWS_ENDPOINT_URL": account.endpoint,
         "AWS_REGION": REGION,
         "BIND_ADDRESS": "127.0.0.1",
         "DATA_STORE_LOCATION": f"s3://{BUCKET}",
         "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
+        "ORGANISATION_ACCOUNT_ID": ORGANISATION_ACCOUNT_ID,
+        "SHARED_LOCATION": f"s3://{SHARED}",
         # Who comes in is the matter of test_sign_in.py and test_browser_sign_in.py.
         "SIGN_IN": "none",
         "SUPPORT_CONTACT": "the data team",
@@ -146,8 +149,9 @@ def camden(signing_in: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def data_store(account: Account) -> Iterator[Account]:
-    """The account with an empty data store and the role's full permissions; both again afterwards."""
+    """The account with an empty data store, a share and the role's full permissions; all of it again afterwards."""
     account.empty()
+    account.share(POLICIES["granted"])
     yield account
     account.permit()
     account.empty()

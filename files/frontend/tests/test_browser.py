@@ -88,7 +88,7 @@ def test_a_file_goes_straight_to_the_data_store_and_is_followed_to_accepted(
     for key, value in {"Rows read": "3", "Rows kept": "3", "Rows shared": "3", "Errors": "1"}.items():
         expect(page.locator(f"dt:text-is('{key}') + dd")).to_have_text(value)
     expect(page.get_by_role("row", name="DOB Not a date. Write it as DD/MM/YYYY. Row 2 1")).to_be_visible()
-    expect(page.get_by_role("row", name="header Shared since 21 July 2026 at 10:15am")).to_be_visible()
+    expect(page.get_by_role("row", name="header Shared copied on 21 July 2026 at 10:15am")).to_be_visible()
     page.get_by_text("For the organisation, to compare and plan").click()
     expect(page.locator("dt:text-is('Bucket') + dd")).to_have_text("localgov-210987654321-shared")
     look(page, "accepted")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from account import Account, group, rejection, report
+from account import POLICIES, Account, group, rejection, report
 from conftest import Frontend, listen, open_page
 from localgov_frontend.submissions import new_submission
 from playwright.sync_api import Browser, Page, expect
@@ -130,6 +130,27 @@ def test_a_file_that_a_check_stops_is_explained_by_that_check(
     seen(page, "stopped", width)
 
 
+def test_a_page_says_who_may_read_what_is_shared_before_and_after_it_is_revoked(
+    page: Page, data_store: Account, newer: str, width: int
+) -> None:
+    data_store.accept(newer)
+    data_store.share(POLICIES["limited"], share="granted", share_since="2026-11-26T08:00:00Z")
+    page.goto(f"/submissions/{newer}")
+    expect(page.get_by_role("heading", name="Who may read it")).to_be_visible()
+    expect(page.get_by_text("The organisation (account 200000000001) may read this")).to_be_visible()
+    expect(page.get_by_role("row", name="header Shared copied on")).to_be_visible()
+    seen(page, "shared", width)
+    data_store.share(POLICIES["revoked"], share="revoked", share_since="2026-11-27T08:00:00Z")
+    page.reload()
+    expect(page.get_by_text("Nobody outside Camden may read this")).to_be_visible()
+    expect(page.get_by_role("row", name="header Closed copied on 21 July 2026 at 10:15am")).to_be_visible()
+    seen(page, "revoked", width)
+    data_store.permit("s3:GetBucketPolicy")
+    page.reload()
+    expect(page.get_by_text("Who outside Camden may read this is not known at the moment")).to_be_visible()
+    seen(page, "readers-unknown", width)
+
+
 def test_a_corrected_file_and_the_one_before_lead_to_each_other(
     page: Page, data_store: Account, older: str, newer: str, width: int
 ) -> None:
@@ -137,8 +158,8 @@ def test_a_corrected_file_and_the_one_before_lead_to_each_other(
     page.goto(f"/submissions/{older}")
     seen(page, "superseded", width)
     page.get_by_role("row", name="header Superseded").get_by_role("link").click()
-    expect(page.get_by_role("row", name="header Shared since")).to_be_visible()
-    page.get_by_role("row", name="header Shared since").get_by_role("link").click()
+    expect(page.get_by_role("row", name="header Shared copied on")).to_be_visible()
+    page.get_by_role("row", name="header Shared copied on").get_by_role("link").click()
     expect(page.get_by_text(older.rpartition("/")[2])).to_be_visible()
     page.get_by_role("link", name="All submissions of 2026").click()
     expect(page.get_by_role("heading", name="All submissions of 2026")).to_be_visible()

@@ -246,7 +246,7 @@ def test_a_submission_tells_what_superseded_it_and_what_it_superseded(
     assert "Superseded" in page
     assert f'href="/submissions/{newer}"' in page
     page = http.get(f"/submissions/{newer}").text
-    assert "since 21 July 2026 at 10:15am" in page
+    assert "copied on 21 July 2026 at 10:15am" in page
     assert f'href="/submissions/{older}"' in page
     year = http.get("/submissions/ssda903/2026").text
     assert re.findall(r'href="/submissions/(ssda903/2026/[^"]+)"', year) == [newer, newer, older]

@@ -16,10 +16,12 @@ from localgov_frontend.settings import SettingsError, read_settings
 def environment() -> dict[str, str]:
     folder = PROJECT / "node_modules" / "govuk-frontend" / "dist" / "govuk"
     return {
+        "ACCOUNT_ID": "210987654321",
         "ACCOUNT_NAME": "camden",
         "AWS_REGION": "eu-west-2",
         "DATA_STORE_LOCATION": "s3://localgov-210987654321-data-store",
         "GOVUK_FRONTEND_PATH": str(folder),
+        "SHARED_LOCATION": "s3://localgov-210987654321-shared",
         "SIGN_IN": "none",
     }
 
@@ -33,6 +35,11 @@ def test_without_a_word_it_listens_on_loopback_only(environment: dict[str, str])
     assert settings.bucket == "localgov-210987654321-data-store"
 
 
+def test_an_account_that_shares_nothing_needs_to_know_no_number(environment: dict[str, str]) -> None:
+    without = {name: value for name, value in environment.items() if name not in {"ACCOUNT_ID", "SHARED_LOCATION"}}
+    assert read_settings(without).shared is None
+
+
 @pytest.mark.parametrize(
     ("name", "readable"),
     [("camden", "Camden"), ("kensington-and-chelsea", "Kensington and Chelsea"), ("st_helens", "St Helens")],
@@ -44,6 +51,8 @@ def test_the_account_is_named_as_people_write_it(environment: dict[str, str], na
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("ACCOUNT_ID", ""),
+        ("ACCOUNT_ID", "2109876543210"),
         ("ACCOUNT_NAME", ""),
         ("ACCOUNT_NAME", "cam den"),
         ("AWS_REGION", ""),
@@ -53,8 +62,10 @@ def test_the_account_is_named_as_people_write_it(environment: dict[str, str], na
         ("GOVUK_FRONTEND_PATH", "nowhere"),
         ("MAX_UPLOAD_BYTES", "200 MB"),
         ("MAX_UPLOAD_BYTES", "0"),
+        ("ORGANISATION_ACCOUNT_ID", "hub"),
         ("PORT", "65536"),
         ("SESSION_KEY", "short"),
+        ("SHARED_LOCATION", "s3://bucket/prefix"),
         ("SIGN_IN", ""),
         ("SIGN_IN", "off"),
         ("UPLOADS_PER_ADDRESS", "0 or so"),

@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -28,10 +29,10 @@ from botocore.exceptions import ClientError
 
 from sandbox import sessions
 from sandbox.journey.organisation import GATHERER, ORGANISATION, PROFILE, READER, Organisation, Principal
-from sandbox.journey.person import wait_for
+from sandbox.journey.person import Submission, page_text, upload, wait_for, wait_for_result
 from sandbox.runtime.containers import MARK
 from sandbox.settings import Settings
-from tests.e2e.conftest import Playbook, failures, record
+from tests.e2e.conftest import Playbook, failures, record, sample
 from tests.e2e.operators.shares import share_of
 from tests.e2e.operators.test_deployment import recap
 
@@ -203,8 +204,26 @@ def document(*statements: dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
+def submission(organisation: Organisation) -> Submission:
+    """A file of camden's that was accepted. The organisation has gathered it, and goes on to what follows."""
+    sent = upload(organisation.frontend(ACCOUNT), sample("episodes.csv"))
+    assert wait_for_result(sent) == "accepted"
+
+    def is_gathered() -> bool:
+        rows = organisation.regional(sent.dataset, sent.year, "episodes")
+        return any(row["submission"] == sent.identifier for row in rows)
+
+    wait_for(is_gathered, "the organisation to gather the file", 120)
+    return sent
+
+
+@pytest.fixture(scope="module")
 def authority(
-    settings: Settings, organisation: Organisation, playbook: Playbook, own_operator: list[str]
+    settings: Settings,
+    organisation: Organisation,
+    playbook: Playbook,
+    own_operator: list[str],
+    submission: Submission,
 ) -> Iterator[Authority]:
     """Camden, and croydon beside it, with files in their shared buckets; as it was before afterwards."""
     found = Authority(settings, organisation, playbook, own_operator)
@@ -383,6 +402,13 @@ def test_a_decision_asks_for_what_it_needs(deployed: subprocess.CompletedProcess
         assert [message for message in messages if message not in said] == [], said
 
 
+def test_a_persons_page_says_that_the_organisation_may_read_the_file(
+    organisation: Organisation, submission: Submission
+) -> None:
+    reader = f"The organisation (account {organisation.account_id(ORGANISATION)})"
+    assert re.search(rf"{re.escape(reader)} may read this: since .+, until Camden revokes it\.", page_text(submission))
+
+
 def test_an_authority_revokes_with_an_operator_who_reaches_nothing_of_the_organisation(
     authority: Authority, revoked: Revocation
 ) -> None:
@@ -397,6 +423,14 @@ def test_what_is_revoked_is_proved_and_the_line_to_change_is_named(revoked: Revo
     closed = "Proved: no statement in the policy of localgov-012345670123-shared lets anybody in from outside account"
     assert closed in said
     assert "Write `platform_share: revoked` under camden in inventories/sandbox/hosts.yml" in said
+
+
+def test_a_persons_page_says_that_nobody_may_read_the_file_any_more(
+    submission: Submission, revoked: Revocation
+) -> None:
+    page = page_text(submission)
+    assert re.search(r"Nobody outside Camden may read this: the share was revoked on \d+ \w+ \d{4} at .+\.", page)
+    assert "The organisation" not in page
 
 
 def test_a_task_that_reads_is_refused_from_one_page_to_the_next_and_stays_refused(
@@ -472,6 +506,12 @@ def test_the_same_session_is_let_in_again_and_only_to_the_dataset_that_is_shared
     assert refusal(READER, "list_objects_v2", Bucket=authority.bucket)
 
 
+def test_a_persons_page_says_that_the_organisation_may_read_the_file_again(
+    submission: Submission, granted: Decision
+) -> None:
+    assert ") may read this: since " in page_text(submission)
+
+
 def test_the_organisations_pipeline_catches_up_by_itself(
     authority: Authority, granted: Decision, failed_before: set[str]
 ) -> None:
@@ -494,7 +534,7 @@ def until_soon(
 
 
 def test_a_share_until_a_moment_lets_in_until_then_and_nobody_after_it(
-    authority: Authority, until_soon: tuple[Decision, float]
+    authority: Authority, until_soon: tuple[Decision, float], submission: Submission
 ) -> None:
     _, ends = until_soon
     assert authority.lets_in(OTHER_DATASET), "without a limit of prefixes the whole bucket is shared"
@@ -505,6 +545,7 @@ def test_a_share_until_a_moment_lets_in_until_then_and_nobody_after_it(
         time.sleep(0.1)
         asked = time.time()
     assert time.time() >= ends, "not refused before the end"
+    assert "Nobody outside Camden may read this: the share ended on " in page_text(submission)
     assert authority.organisation.refusal(READER, "list_objects_v2", Bucket=authority.bucket)
 
 

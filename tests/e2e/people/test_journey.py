@@ -37,6 +37,7 @@ def test_the_person_sees_the_file_accepted_with_its_counts(organisation: Organis
     page = page_text(accepted)
     assert "Accepted" in page
     assert str(report["rows"]["read"]) in page
+    assert f"The organisation (account {organisation.account_id(ORGANISATION)}) may read this" in page
 
 
 def test_the_stages_lie_in_the_workspace_and_the_result_in_the_data_store(
@@ -133,6 +134,9 @@ def test_the_frontend_may_write_uploads_and_withdrawals_and_read_results_and_not
     assert organisation.refusal(frontend, "put_object", Bucket=store, Key="results/x", Body="x")
     for kind in ("workspace", "shared"):
         assert organisation.refusal(frontend, "list_objects_v2", Bucket=organisation.bucket("camden", kind))
+        assert organisation.refusal(frontend, "get_object", Bucket=organisation.bucket("camden", kind), Key="x")
+    for bucket in (store, organisation.bucket("camden", "workspace"), organisation.bucket("croydon", "shared")):
+        assert organisation.refusal(frontend, "get_bucket_policy", Bucket=bucket)
 
 
 @pytest.mark.parametrize(("file", "reason"), [("header_unclosed_quote.csv", "quot"), ("not_this_return.csv", "column")])

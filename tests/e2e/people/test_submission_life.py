@@ -40,7 +40,7 @@ def test_a_file_with_faults_is_explained_and_then_taken_back_until_nothing_of_it
 
         for group in report["errors"]["by_rule"]:
             expect(page.get_by_role("row").filter(has_text=group["reason"]).first).to_be_visible()
-        expect(page.get_by_role("row", name="header Shared since")).to_be_visible()
+        expect(page.get_by_role("row", name="header Shared copied on")).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("link", name="Download all findings with their rows (CSV)").click()
         listed = list(csv.DictReader(download.value.path().read_text().splitlines()))

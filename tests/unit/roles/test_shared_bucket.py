@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role says it has proved, from what the policies were seen to be."""
+"""What the role says it has proved, from what the policies were seen to be; and what it writes into them."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.localgov.platform.plugins.module_utils._policy_resources import Resource, resource_of
+from ansible_collections.localgov.platform.plugins.module_utils._policy_trust import Trust, wanted_statements
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "shared_bucket"
@@ -83,6 +86,40 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def share(bucket: Resource, sid: str, access: str, role: str, **limits: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    trust = Trust(
+        sid,
+        access,
+        organisation_id="o-a1b2c3d4e5",
+        organisational_unit_paths=("o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*",),
+        role_arns=(f"arn:aws:iam::200000000001:role/localgov-{role}-task",),
+        **limits,
+    )
+    return wanted_statements(trust, bucket)
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [("granted", {}), ("limited", {"prefixes": ("ssda903",), "expires": "2999-03-31"}), ("revoked", None)],
+)
+def test_the_frontend_is_tested_with_policies_as_this_role_writes_them(
+    name: str, limits: dict[str, Any] | None
+) -> None:
+    kept = json.loads((ROOT / "files/frontend/tests/shared_bucket_policies.json").read_text())[name]
+    refused, *granted = kept["Statement"]
+    bucket = resource_of("localgov-210987654321-shared", "s3_bucket", "210987654321", "eu-west-2", "aws")
+    tasks = yaml.safe_load((ROLE / "tasks" / "share.yml").read_text())
+    asked = [task["localgov.platform.cross_account_trust"] for task in tasks]
+    wanted = [
+        statement
+        for task, role in zip(asked, ("run", "code-server"), strict=True)
+        for statement in share(bucket, task["sid"], task["access"], role, **(limits or {}))
+    ]
+    assert granted == ([] if limits is None else wanted)
+    own = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__shared_bucket_deny_insecure_transport"]
+    assert refused == json.loads(json.dumps(own).replace("{{ __shared_bucket_arn }}", bucket.arn))
 
 
 def test_keys_that_were_looked_at_are_part_of_the_proof(said: dict[str, str]) -> None:

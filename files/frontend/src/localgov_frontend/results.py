@@ -91,6 +91,10 @@ class SharedPart:
     manifest: str
     tables: tuple[SharedTable, ...]
 
+    @property
+    def folder(self) -> str:
+        return self.manifest.rpartition("/")[0] + "/"
+
 
 @dataclass(frozen=True)
 class Withdrawal:

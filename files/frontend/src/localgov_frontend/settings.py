@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse
 
+from localgov_frontend.sharing import Place
 from localgov_frontend.sign_in_settings import SignInSettings, SignInSettingsError, read_sign_in
 
 _MEBIBYTE = 1024 * 1024
@@ -19,6 +20,7 @@ _MEBIBYTE = 1024 * 1024
 _LARGEST_SINGLE_UPLOAD = 5 * 1024 * _MEBIBYTE
 _LOCATION = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/?")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _SHORTEST_KEY = 40
 _SMALL_WORDS = frozenset({"and", "of", "on", "the", "upon"})
 
@@ -32,6 +34,8 @@ class Settings:
     account_name: str
     region: str
     bucket: str
+    # None where nothing is shared from this account.
+    shared: Place | None
     upload_endpoint_url: str | None
     bind_address: str
     port: int
@@ -65,6 +69,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         account_name=account_name.group(),
         region=_required(environment, "AWS_REGION", "the region of the data store, such as eu-west-2"),
         bucket=location["bucket"],
+        shared=_shared(environment),
         upload_endpoint_url=_endpoint(environment.get("UPLOAD_ENDPOINT_URL", "")),
         # Loopback unless told otherwise.
         bind_address=environment.get("BIND_ADDRESS") or "127.0.0.1",
@@ -85,6 +90,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "Run `npm ci --ignore-scripts` in the folder of the frontend, or name the folder dist/govuk of the package."
         )
     return settings
+
+
+def _shared(environment: Mapping[str, str]) -> Place | None:
+    if not environment.get("SHARED_LOCATION"):
+        return None
+    location = _matching(environment, "SHARED_LOCATION", _LOCATION, "s3://<bucket>, or leave it out")
+    account = _matching(environment, "ACCOUNT_ID", _ACCOUNT_ID, "the account of the shared bucket, twelve digits")
+    organisation = environment.get("ORGANISATION_ACCOUNT_ID", "")
+    if organisation:
+        _matching(environment, "ORGANISATION_ACCOUNT_ID", _ACCOUNT_ID, "the organisation's account, twelve digits")
+    return Place(location["bucket"], account.group(), organisation)
 
 
 def _sign_in(environment: Mapping[str, str]) -> SignInSettings | None:

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from botocore.exceptions import BotoCoreError, ClientError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,8 +19,9 @@ from localgov_frontend.datasets import DATASETS
 from localgov_frontend.history import History, page_links, read_history
 from localgov_frontend.life import STAGES, Life, live
 from localgov_frontend.middleware import is_cross_origin
-from localgov_frontend.results import exists
+from localgov_frontend.results import Report, exists
 from localgov_frontend.service import address_of, page, requested_submission, service_of
+from localgov_frontend.sharing import PolicyUnreadableError, Sharing, read_sharing
 from localgov_frontend.sign_in import visit
 from localgov_frontend.submissions import Submission, presign_errors
 from localgov_frontend.withdrawals import ask_for_withdrawal
@@ -64,6 +66,7 @@ def _page_number(request: Request, history: History) -> int:
 def follow_page(request: Request) -> Response:
     submission = requested_submission(request)
     life, sent = _life(request, submission), _sent_at(request)
+    is_copied = _is_copied(submission, life)
     return page(
         request,
         "submission.html" if life.report else "waiting.html",
@@ -75,7 +78,31 @@ def follow_page(request: Request) -> Response:
         stages=STAGES,
         query=f"?sent={int(sent.timestamp())}" if sent else "",
         may_withdraw=_may_withdraw(request, submission, life),
+        is_copied=is_copied,
+        shared=service_of(request).settings.shared,
+        sharing=_sharing(request, life.report) if is_copied and life.report else None,
+        now=datetime.now(UTC),
     )
+
+
+def _is_copied(submission: Submission, life: Life) -> bool:
+    """Whether it lies in the shared bucket: until the index says that another one does."""
+    if life.report is None or not life.report.shared or life.state not in {"accepted", "sharing"}:
+        return False
+    return not life.history.knows(submission, life.report.state) or bool(life.history.current_tables(submission))
+
+
+def _sharing(request: Request, report: Report) -> Sharing | None:
+    """Asked anew each time, for a bucket that was just opened must not be called closed. None where it is not known."""
+    service = service_of(request)
+    place = service.settings.shared
+    if place is None or any(part.bucket != place.bucket for part in report.shared):
+        return None
+    try:
+        return read_sharing(service.s3, place)
+    except (BotoCoreError, ClientError, PolicyUnreadableError) as error:
+        _log.warning("With whom s3://%s is shared could not be read: %s", place.bucket, error)
+        return None
 
 
 def _original(submission: Submission, life: Life) -> Submission | None:

@@ -66,6 +66,11 @@ def test_a_setting_of_a_balancer_may_be_anything(odd: object) -> None:
     faults(la_services_services={"web": SERVICE}, la_services_balancers={"door": odd})
 
 
+def test_a_folder_that_is_to_be_inspected_is_told() -> None:
+    told = faults(la_services_services={"web": {**SERVICE, "inspects": ["shared/cin"]}})
+    assert [fault for fault in told if "web inspects 'shared/cin'; expected is a whole bucket" in fault]
+
+
 def test_no_value_in_a_mapping_or_list_is_told() -> None:
     hidden = [{"environment": {"PASSWORD": "hunter2"}}]
     told = faults(la_services_services={"web": hidden}, platform_region=hidden, la_services_hours=hidden)

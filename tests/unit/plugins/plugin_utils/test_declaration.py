@@ -115,6 +115,26 @@ def test_only_a_service_that_asks_for_versions_may_list_them() -> None:
     assert (statement["Sid"], statement["Action"]) == ("ListVersionsOfDataStoreUploads", ["s3:ListBucketVersions"])
 
 
+def test_whoever_inspects_a_bucket_sees_who_is_let_in_and_nothing_that_it_holds() -> None:
+    (statement,) = declaration.storage_statements({"inspects": ["data_store"]}, LOCATIONS)
+    assert statement == {
+        "Sid": "InspectDataStore",
+        "Effect": "Allow",
+        "Action": ["s3:GetBucketPolicy", "s3:GetBucketTagging"],
+        "Resource": [{"Fn::Sub": "arn:${AWS::Partition}:s3:::la-data"}],
+    }
+    assert "DATA_STORE_LOCATION" in declaration.location_environment({"inspects": ["data_store"]}, LOCATIONS)
+
+
+def test_where_there_is_no_such_bucket_nothing_is_inspected() -> None:
+    assert declaration.storage_statements({"inspects": ["shared"]}, LOCATIONS) == []
+
+
+def test_a_folder_has_no_policy_to_inspect() -> None:
+    with pytest.raises(declaration.DeclarationError, match="a whole bucket's; leave the prefix out"):
+        declaration.storage_statements({"inspects": ["data_store/results"]}, LOCATIONS)
+
+
 def test_a_follower_may_look_at_tasks_and_stop_them_but_start_none_and_pass_no_role() -> None:
     services = SERVICES | {"dagit": {"follows": ["run"]}}
     actions = [action for s in declaration.launch_statements("dagit", services, "localgov") for action in [s["Action"]]]
