@@ -210,12 +210,14 @@ def test_a_file_of_blank_lines_is_rejected_as_empty(organisation: Organisation) 
     assert "empty" in fault["reason"]
 
 
-def test_each_authority_runs_by_itself(organisation: Organisation) -> None:
+def test_each_authority_runs_by_itself_and_says_of_its_own_share_who_may_read(organisation: Organisation) -> None:
     sent = {name: upload(organisation.frontend(name), sample("episodes.csv")) for name in ("croydon", "sutton")}
     assert {name: wait_for_result(submission) for name, submission in sent.items()} == {
         "croydon": "accepted",
         "sutton": "accepted",
     }
+    for name, submission in sent.items():
+        assert f"until {name.capitalize()} revokes it." in page_text(submission)
 
 
 @pytest.mark.slow
