@@ -78,7 +78,7 @@ lint: install ## check style, types and templates, and the artefact as Galaxy do
 test: images ## run every check but the slow proofs, which are in bench
 	@tests/run
 
-bench: images ## the slow proofs: all of the access matrix, kills, ways to fail, 1 GB uploaded, Molecule's whole, a small fleet
+bench: images ## the slow proofs: all of the access matrix, kills, ways to fail, 1 GB uploaded, Molecule's larger scenarios, a small fleet
 	@tests/packages files/frontend
 	@PATH=$$PATH:$$(tests/nodejs) $(BIN)/python -m pytest -q tests/e2e tests/integration -m slow
 	@tests/project files/frontend -m slow

@@ -21,6 +21,7 @@ from typing import Any
 from antsibull_docs_parser.md import to_md
 from antsibull_docs_parser.parser import Context, parse
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
@@ -57,6 +58,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what does not lie in docs/ by itself."""
+    if not MERMAID.is_file():
+        raise PluginError(f"{MERMAID}, which draws the diagrams, is missing: run tests/packages docs.")
     files.append(File.generated(config, MERMAID_URL, abs_src_path=str(MERMAID)))
     for source, page in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
@@ -92,7 +95,10 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Load what draws the diagrams with the pages that have any; without it the theme asks another host for it."""
     if 'class="mermaid"' not in output:
         return output
-    return output.replace("</head>", f'<script src="{get_relative_url(MERMAID_URL, page.url)}"></script></head>', 1)
+    script = f'<script src="{get_relative_url(MERMAID_URL, page.url)}"></script>'
+    if "</head>" not in output:
+        log.warning("%s has no head to load the diagrams' script in", page.url)
+    return output.replace("</head>", f"{script}</head>", 1)
 
 
 INDEX = """\

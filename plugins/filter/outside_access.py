@@ -29,7 +29,8 @@ options:
     description:
       - For the policy of a KMS key, the name of the bucket about which is asked. Statements do not count then whose
         condition on C(kms:EncryptionContext:aws:s3:arn), by C(StringEquals) or C(StringLike), names other buckets and
-        nothing else, in full. By them nobody decrypts what this bucket holds.
+        nothing else, in full. By them nobody decrypts what this bucket holds. Nor do services of AWS count, which use
+        keys for the account; of other resources they do, as some hand on what they read.
     type: str
 """
 

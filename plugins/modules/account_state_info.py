@@ -129,8 +129,8 @@ ARGUMENTS: dict[str, Any] = {
     "runs": {"type": "int", "default": 5},
 }
 _REPORT = re.compile(r"results/(?P<dataset>[^/]+)/(?P<year>[^/]+)/[^/]+/report\.json")
-# The Sids by which cross_account_trust lets the organisation's pipeline in.
-_SHARED_BY = ("OrganisationPipeline", "OrganisationCodeServer")
+# The Sids by which cross_account_trust lets the organisation's pipeline in; files/frontend has the same.
+_SHARED_BY = frozenset({"OrganisationPipelineList", "OrganisationPipelineRead", "OrganisationCodeServerList"})
 _NOTHING_THERE = ("NoSuchBucket", "NoSuchBucketPolicy", "NoSuchTagSet", "ClusterNotFoundException")
 
 
@@ -236,8 +236,8 @@ def opened(account: Account, bucket: str) -> bool:
     """Whether the bucket's policy has a statement that lets the organisation in."""
     answer = account.client("s3").get_bucket_policy(aws_retry=True, Bucket=bucket)
     statements = json.loads(answer["Policy"]).get("Statement", [])
-    sids = [str(one.get("Sid", "")) for one in ([statements] if isinstance(statements, dict) else statements)]
-    return any(sid.startswith(_SHARED_BY) for sid in sids)
+    sids = {one.get("Sid") for one in ([statements] if isinstance(statements, dict) else statements)}
+    return bool(sids & _SHARED_BY)
 
 
 def decided(account: Account, bucket: str) -> dict[str, str]:

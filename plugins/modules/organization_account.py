@@ -72,7 +72,7 @@ EXAMPLES = r"""
   localgov.platform.organization_account:
     name: barnet
     email: aws+barnet@example.gov.uk
-    organizational_unit: "{{ unit }}"
+    organizational_unit: "{{ unit }}" # an id such as ou-ab12-11111111
   delegate_to: management-account
   register: made
 

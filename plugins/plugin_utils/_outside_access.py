@@ -22,8 +22,9 @@ class PolicyError(ValueError):
 def outside_access(policy: Policy | str | None, account_id: str, bucket: str | None = None) -> list[str]:
     """One text, its Sid and principal, for each principal of an Allow statement that is not plainly the account's own.
 
-    A service of AWS acts for the account and does not count. A resource without a policy lets in nobody. With *bucket*,
-    neither do statements of a key's policy that open what S3 has encrypted for other buckets, and nothing else.
+    A resource without a policy lets in nobody. With *bucket* the policy is a key's: then services of AWS, which use
+    keys for the account, do not count, nor do statements that open what S3 has encrypted for other buckets, and nothing
+    else.
     """
     if re.fullmatch(r"[0-9]{12}", account_id) is None:
         raise PolicyError(f"the account '{account_id}' is not a string of twelve digits")
@@ -31,7 +32,7 @@ def outside_access(policy: Policy | str | None, account_id: str, bucket: str | N
         f"{statement.get('Sid') or f'statement {number}'}: {principal}"
         for number, statement in enumerate(statements_of(policy), start=1)
         if statement.get("Effect") != "Deny" and not (bucket and _is_for_other_buckets(statement, bucket))
-        for principal in _outsiders(statement, account_id)
+        for principal in _outsiders(statement, account_id, services_count=bucket is None)
     ]
 
 
@@ -78,20 +79,24 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _outsiders(statement: Statement, account_id: str) -> Iterator[str]:
+def _outsiders(statement: Statement, account_id: str, *, services_count: bool) -> Iterator[str]:
+    """A service may hand on what it reads to anybody, as one that delivers web pages does; a key it only uses."""
     if "NotPrincipal" in statement:
         yield f"everybody but {json.dumps(statement['NotPrincipal'])}"
     elif isinstance(statement.get("Principal"), dict) and statement["Principal"]:
         for kind, values in statement["Principal"].items():
             for value in values if isinstance(values, list) else [values]:
-                if not _is_own(kind, value, account_id):
+                if not _is_own(kind, value, account_id) and (services_count or not _is_service(kind, value)):
                     yield f"{kind} {value}"
     else:
         yield str(statement.get("Principal") or "no principal")
 
 
+def _is_service(kind: str, value: object) -> bool:
+    named = isinstance(value, str) and re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", value)
+    return kind == "Service" and bool(named)
+
+
 def _is_own(kind: str, value: object, account_id: str) -> bool:
-    if kind == "Service":
-        return isinstance(value, str) and re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", value) is not None
     own = rf"{account_id}|arn:aws[a-z-]*:(iam|sts)::{account_id}:[^*?]+"
     return kind == "AWS" and isinstance(value, str) and re.fullmatch(own, value) is not None

@@ -103,6 +103,10 @@ def test_of_a_share_that_goes_on_no_end_is_told() -> None:
         ({"Principal": {"AWS": "arn:aws:iam::333333333333:root"}}, "Account 333333333333"),
         ({"Principal": {"AWS": "AROAEXAMPLEOFADELETEDROLE"}}, "Somebody unknown (AWS AROAEXAMPLEOFADELETEDROLE)"),
         ({"Principal": {"CanonicalUser": "79a59d"}}, "Somebody unknown (CanonicalUser 79a59d)"),
+        # It hands on what it reads to whoever visits the web site.
+        ({"Principal": {"Service": "cloudfront.amazonaws.com"}}, "The AWS service cloudfront.amazonaws.com"),
+        # Revoking the share does not take it away.
+        ({"Sid": "OrganisationPipelineBackup", "Principal": {"AWS": "333333333333"}}, "Account 333333333333"),
         (condition("ArnLike", "AWS:principalARN", _RUN), "Account 333333333333"),
         (condition("StringEquals", "aws:PrincipalAccount", "333333333333"), "Account 333333333333"),
         (condition("StringEquals", "aws:PrincipalOrgID", "o-a1b2c3"), "Any account of the organisation o-a1b2c3"),
@@ -120,6 +124,7 @@ def test_of_a_share_that_goes_on_no_end_is_told() -> None:
         ({"Resource": f"arn:aws:s3:::{SHARED}/*/regional/2026/*"}, "Everybody"),
         (condition("DateLessThanIfExists", "aws:CurrentTime", "2020-01-01T00:00:00Z"), "Everybody"),
         (condition("DateLessThan", "aws:CurrentTime", "1577836800"), "Everybody"),
+        (condition("DateLessThan", "aws:CurrentTime", "9999-12-31T23:59:59-05:00"), "Everybody"),
     ],
 )
 def test_a_statement_that_is_no_part_of_the_share_is_told_though_the_share_is_revoked(
@@ -135,7 +140,6 @@ def test_a_statement_that_is_no_part_of_the_share_is_told_though_the_share_is_re
     [
         {"Principal": {"AWS": ACCOUNT_ID}},
         {"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:role/localgov-run-task"}},
-        {"Principal": {"Service": "cloudtrail.amazonaws.com"}},
         condition("ArnLike", "aws:PrincipalArn", f"arn:aws:iam::{ACCOUNT_ID}:role/*"),
         condition("DateLessThan", "aws:CurrentTime", "2020-01-01T00:00:00Z"),
         {"Resource": f"arn:aws:s3:::{SHARED}/cin/*"},

@@ -96,7 +96,7 @@ def test_a_plan_of_what_is_deployed_foresees_no_change_and_needs_no_right_to_mak
     with allowed_to_read_alone(settings):
         plan = planned(playbook, tmp_path, *limited, "-e", "drift=true", "-e", "fail_on_changes=true")
     assert (plan["status"], plan["counts"]["changes"], plan["counts"]["drifted"]) == ("none", 0, 0)
-    # Of every account, each stack that there is; compared with what there is are those that the platform made.
+    # Of each, every stack that there is; compared with what there is are those that the platform made.
     looked_at = {one["account"]: set(one["unchanged"]) for one in plan["accounts"]}
     compared = {one["account"]: {drift["stack"] for drift in one["drifts"]} for one in plan["accounts"]}
     assert compared.keys() == one_of_each_kind

@@ -555,11 +555,12 @@ def test_the_time_to_proof_is_measured_for_each_authority_against_one_bare_call(
 ) -> None:
     call = bare_call(authority)
     others = {other: authority.decided((other,), "revoked") for other in AUTHORITIES if other != ACCOUNT}
-    for other in others:
-        assert authority.organisation.refusal(
-            READER, "list_objects_v2", Bucket=authority.organisation.bucket(other, "shared")
-        )
-    authority.decided(tuple(others), "granted")
+    try:
+        for other in others:
+            bucket = authority.organisation.bucket(other, "shared")
+            assert authority.organisation.refusal(READER, "list_objects_v2", Bucket=bucket)
+    finally:
+        authority.decided(tuple(others), "granted")
     measured = [
         ratio(f"{ACCOUNT}, revoked while the bucket is read", revoked.seconds, call),
         *(ratio(f"{other}, revoked", decision.seconds, call) for other, decision in others.items()),

@@ -26,7 +26,7 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
         env={**inherited, "ANSIBLE_NOCOLOR": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # a busy machine takes its time
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

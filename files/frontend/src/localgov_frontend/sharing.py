@@ -2,7 +2,8 @@
 """With whom the account's shared bucket is shared, by the bucket's own policy, and what its authority has decided.
 
 It errs on the safe side: what is not understood of a statement limits nobody, and statements that refuse count for
-nothing. So somebody may be named who cannot read, and nobody who can read is left out.
+nothing. So somebody may be named who cannot read, and nobody whom the policy lets in is left out. Access control lists,
+which the role `shared_bucket` switches off, are not asked.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -19,8 +20,8 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# The statements that a share is made of have Sids that begin so.
-_SHARED_BY = ("OrganisationPipeline", "OrganisationCodeServer")
+# The statements that a share is made of. Others of like names are not taken away when it is revoked.
+_SHARED_BY = frozenset({"OrganisationPipelineList", "OrganisationPipelineRead", "OrganisationCodeServerList"})
 # By these alone nothing is read but names.
 _TELL_NAMES = frozenset({"s3:listbucket", "s3:listbucketversions"})
 _WHOLE_BUCKET = ("*",)
@@ -144,7 +145,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _let_in(statement: Statement, place: Place) -> Iterator[Reader]:
-    by_share = str(statement.get("Sid", "")).startswith(_SHARED_BY)
+    by_share = statement.get("Sid") in _SHARED_BY
     keys, until = _keys(statement, place.bucket), _until(statement)
     for who in _outsiders(statement, place):
         yield Reader(who, keys, until, by_share)
@@ -154,7 +155,7 @@ def _let_in(statement: Statement, place: Place) -> Iterator[Reader]:
 
 
 def _outsiders(statement: Statement, place: Place) -> Iterator[str]:
-    """In words. Services of AWS act for the account itself and do not count."""
+    """In words. A service of AWS may hand on what it reads to anybody, as one that delivers web pages does."""
     for kind, name in _principals(statement):
         account = _account_of(name) if kind == "AWS" else None
         if account:
@@ -162,6 +163,7 @@ def _outsiders(statement: Statement, place: Place) -> Iterator[str]:
         elif (kind, name) == ("AWS", "*"):
             accounts = _accounts_by_condition(statement)
         elif kind == "Service" and re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", name):
+            yield f"The AWS service {name}"
             continue
         else:
             yield f"Somebody unknown ({kind} {name})"
@@ -244,6 +246,6 @@ def _moment(text: object) -> datetime | None:
     """None where there is none, or none that is known to the second and with its zone."""
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None

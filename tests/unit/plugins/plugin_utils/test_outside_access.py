@@ -34,12 +34,23 @@ def allow(principal: object, **more: object) -> dict[str, Any]:
         {"AWS": [f"arn:aws:iam::{OWN}:role/localgov-run-task", f"arn:aws:iam::{OWN}:user/path/someone"]},
         {"AWS": f"arn:aws:sts::{OWN}:assumed-role/localgov-run-task/session"},
         {"AWS": f"arn:aws-cn:iam::{OWN}:root"},
-        {"Service": "logging.s3.amazonaws.com"},
-        {"Service": ["cloudtrail.amazonaws.com", "s3.amazonaws.com.cn"], "AWS": OWN},
     ],
 )
-def test_the_accounts_own_principals_and_services_of_aws_are_not_from_outside(principal: object) -> None:
+def test_the_accounts_own_principals_are_not_from_outside(principal: object) -> None:
     assert outside_access(policy(allow(principal)), OWN) == []
+
+
+@pytest.mark.parametrize("service", ["logging.s3.amazonaws.com", "s3.amazonaws.com.cn"])
+def test_a_service_uses_a_key_for_the_account(service: str) -> None:
+    statement = allow({"Service": service, "AWS": OWN})
+    assert outside_access(policy(statement), OWN, bucket="localgov-shared") == []
+
+
+def test_a_service_that_reads_a_bucket_may_hand_on_what_it_reads() -> None:
+    """As CloudFront does, whosever the web site is."""
+    of_anybody = {"ArnLike": {"aws:SourceArn": f"arn:aws:cloudfront::{OTHER}:distribution/E1"}}
+    statement = allow({"Service": "cloudfront.amazonaws.com"}, Condition=of_anybody)
+    assert outside_access(policy(statement), OWN) == ["Door: Service cloudfront.amazonaws.com"]
 
 
 @pytest.mark.parametrize(
