@@ -265,7 +265,9 @@ def _share(account: Account) -> dict[str, str]:
         return {"state": "", "words": ""}
     if not share or share["open"] is None:
         return {"state": "unknown", "words": "not known"}
-    since = f" since {share['since'][:10]}" if share["since"] else ""
+    # A decision of which no time was noted says so in words.
+    day = re.match(r"\d{4}-\d{2}-\d{2}", share["since"])
+    since = f" since {day[0]}" if day else ""
     if share["open"]:
         return {"state": "open", "words": "shares"}
     if share["decided"] == "revoked":

@@ -183,7 +183,7 @@ def test_a_thousand_submissions_of_a_year_are_gone_through_page_by_page_from_the
     page.get_by_role("link", name="Older submissions").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Page 2", exact=True)).to_have_attribute("aria-current", "page")
-    expect(page.get_by_role("table", name="What is shared now")).to_have_count(0)
+    expect(page.get_by_role("table", name="What is in the shared bucket now")).to_have_count(0)
     seen(page, "year-second-page", width)
     found += links.evaluate_all("found => found.map(link => link.pathname)")
     assert found == [f"/submissions/{name}" for name in reversed(names[-100:])]

@@ -122,6 +122,20 @@ def test_a_share_is_as_the_inventory_says_unless_the_authority_has_revoked(
     assert [(want, now) for _, want, now in differences(account)] == ([difference] if difference else [])
 
 
+@pytest.mark.parametrize(
+    ("since", "words"),
+    [
+        ("2026-10-02T09:00:00Z", "revoked by the authority since 2026-10-02"),
+        ("before this was noted", "revoked by the authority"),
+    ],
+)
+def test_a_revocation_is_told_with_its_day_where_that_was_noted(since: str, words: str) -> None:
+    account = camden()
+    account["state"]["share"] = {"open": False, "decided": "revoked", "since": since}
+    (one,) = told(account)["accounts"]
+    assert one["share"]["words"] == words
+
+
 def test_what_could_not_be_read_is_said_and_taken_for_nothing_else() -> None:
     account = camden()
     account["state"].update(services=[], tasks=[], unread=[{"part": "services", "reason": "AccessDenied"}])
