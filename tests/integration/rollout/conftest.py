@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry, RetryingBotoClientWrapper
 from ansible_collections.localgov.platform.plugins.module_utils._deployment_lock import Claim, release, take
 
@@ -109,7 +110,7 @@ def run_a_frontend(sandbox: Sandbox, account: str, digest: str) -> None:
         "Frontend": {"Type": "AWS::ECS::TaskDefinition", "Properties": frontend},
     }
     cloudformation = sandbox.client("cloudformation", sandbox.root(account))
-    cloudformation.create_stack(StackName="localgov-services", TemplateBody=json.dumps({"Resources": resources}))
+    cloudformation.create_stack(StackName="localgov-services", TemplateBody=yaml.safe_dump({"Resources": resources}))
     wait_for(lambda: stacks(sandbox, account) == [("localgov-services", "CREATE_COMPLETE")], "the stack", 60)
 
 
