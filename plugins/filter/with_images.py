@@ -14,8 +14,8 @@ description:
 positional: _input
 options:
   _input:
-    description: The template, in YAML, as CloudFormation returns it.
-    type: str
+    description: The template as CloudFormation returns it, text in YAML, or an object where it was written in JSON.
+    type: raw
     required: true
   digests:
     description: Digests by the image's name. What the template does not name is of no consequence.
@@ -40,16 +40,19 @@ _value:
   type: str
 """
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.localgov.platform.plugins.plugin_utils import _images
 
 
-def with_images(template: str, digests: dict[str, str], prefix: str) -> str:
+def with_images(template: str | dict[str, Any], digests: dict[str, str], prefix: str) -> str:
     """See `_images`; what cannot be understood becomes Ansible's own filter error."""
     try:
-        return _images.with_images(str(template), digests, prefix)
+        text = json.dumps(template) if isinstance(template, dict) else str(template)
+        return _images.with_images(text, digests, prefix)
     except ValueError as error:
         raise AnsibleFilterError(f"Other images cannot be put into the template: {error}.") from error
 

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from ansible_collections.localgov.platform.plugins.filter.with_images import with_images
 from ansible_collections.localgov.platform.plugins.plugin_utils import _images
 
 OLD, NEW, OTHER = (f"sha256:{letter * 64}" for letter in "abc")
@@ -49,3 +52,9 @@ def test_what_is_no_digest_is_refused_by_the_images_name(digest: str) -> None:
 def test_a_template_without_images_of_the_platform_is_refused() -> None:
     with pytest.raises(ValueError, match="names no image of platform/"):
         _images.with_images(TEMPLATE, {"daemon": NEW}, "platform")
+
+
+def test_a_template_that_was_written_in_json_and_comes_as_an_object_is_text_again() -> None:
+    image = f"{REGISTRY}/localgov/daemon@"
+    changed = with_images({"Image": f"{image}{OLD}", "Essential": True}, {"daemon": NEW}, "localgov")
+    assert json.loads(changed) == {"Image": f"{image}{NEW}", "Essential": True}
