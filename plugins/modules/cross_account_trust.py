@@ -270,7 +270,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
@@ -604,7 +604,7 @@ def _resource(module: AnsibleAWSModule) -> Resource:
 
 def _named(module: AnsibleAWSModule) -> Resource:
     """The resource by its name in the account of the task's identity."""
-    client = module.client("sts", retry_decorator=_retry())
+    client = _service_client(module, "sts")
     identity = stores.guarded("find the account of this task", lambda: client.get_caller_identity(aws_retry=True))
     return resource_of(
         module.params["resource"],
@@ -632,7 +632,7 @@ def _opened_keys(
     module: AnsibleAWSModule, bucket: Resource, sid: str, *, look_for_notes: bool = False
 ) -> stores.KeysOfBucket:
     """The account's keys that were opened for the bucket, whether it still encrypts by them or not."""
-    client = module.client("kms", retry_decorator=_retry())
+    client = _service_client(module, "kms")
     found = stores.keys_with(client, bucket, sid, look_for_notes=look_for_notes)
     if found.unseen:
         module.warn(
@@ -664,8 +664,13 @@ def _keys_elsewhere(module: AnsibleAWSModule, bucket: Resource, region: str) -> 
 
 def _client(module: AnsibleAWSModule, resource: Resource) -> stores.Client:
     """A client of the resource's service, in the resource's region."""
-    where = {"region": resource.region} if resource.region else {}
-    return module.client(resource.kind.service, retry_decorator=_retry(), **where)
+    return _service_client(module, resource.kind.service, resource.region)
+
+
+@cache
+def _service_client(module: AnsibleAWSModule, service: str, region: str = "") -> stores.Client:
+    """One for each service and region, as each brings a session along that takes longer to make than a call."""
+    return module.client(service, retry_decorator=_retry(), **({"region": region} if region else {}))
 
 
 def _retry() -> Any:  # noqa: ANN401 - amazon.aws has no types

@@ -57,7 +57,9 @@ class Pantry:
         self.roots = [Path(root) for root in roots]
         self.code: dict[bytes, types.CodeType] = {}
         self.models: dict[str, Any] = {}
-        self.missing: dict[str, set[str]] = {"code": set(), "models": set()}
+        self.services: dict[str, list[str]] = {}
+        """Which services have a model of one kind, by the kind and the folders that botocore looks into."""
+        self.missing: dict[str, set[str]] = {"code": set(), "models": set(), "services": set()}
         # A cycle that the collector never sees (`gc.freeze`) is not taken apart when a fork ends, which would cost it
         # as much as the loading that it saved.
         self.models[""] = self.models
@@ -75,6 +77,8 @@ class Pantry:
                 _import_quietly(name)
         for name in note["models"]:
             self._take_in_model(name)
+        for name in note["services"]:
+            self._take_in_services(name)
         for name in note["code"]:
             self._take_in_code(name)
 
@@ -83,6 +87,14 @@ class Pantry:
 
         if name not in self.models and Path(name).is_relative_to(Loader.BUILTIN_DATA_PATH) and ".." not in name:
             self.models[name] = JSONFileLoader().load_file(name)
+
+    def _take_in_services(self, name: str) -> None:
+        from botocore.loaders import Loader
+
+        kind, *folders = name.split(os.pathsep)
+        if name not in self.services and all(_is_packaged(folder) for folder in folders):
+            loader = Loader(extra_search_paths=folders, include_default_search_paths=False)
+            self.services[name] = loader.list_available_services(kind)
 
     def _take_in_code(self, name: str) -> None:
         for path in (root / name for root in self.roots):
@@ -94,6 +106,11 @@ class Pantry:
                 code = importlib.machinery.SourceFileLoader(module, str(path)).get_code(module)
                 if isinstance(code, types.CodeType):
                     self.code[source] = code
+
+
+def _is_packaged(folder: str) -> bool:
+    """Whether the models in a folder are those that boto3 and botocore were installed with."""
+    return any(Path(folder) == Path(sys.modules[name].__path__[0]) / "data" for name in ("boto3", "botocore"))
 
 
 def _may_be_shared(name: str) -> bool:
@@ -120,7 +137,19 @@ def use_models_of(pantry: Pantry) -> None:
                     pantry.missing["models"].add(file_path)
             return model
 
+    listed = Loader.list_available_services
+
+    def list_available_services(self: Loader, type_name: str) -> list[str]:
+        # Each session would look into all of some four hundred folders, twice.
+        name = os.pathsep.join([type_name, *filter(os.path.isdir, self.search_paths)])
+        services = pantry.services.get(name)
+        if services is None:
+            services = listed(self, type_name)
+            pantry.missing["services"].add(name)
+        return list(services)
+
     Loader.FILE_LOADER_CLASS = PantryLoader
+    Loader.list_available_services = list_available_services  # type: ignore[method-assign]
 
 
 def use_code_of(pantry: Pantry) -> None:

@@ -129,9 +129,10 @@ class Fleet:
             "outsiders": {"hosts": {}},
         }
         _write_yaml(self.inventory / "hosts.yml", {"all": {"children": groups}})
-        link = self.inventory / "group_vars"
-        link.unlink(missing_ok=True)
-        link.symlink_to(ROOT / "inventories" / "sandbox" / "group_vars")
+        for name in ("group_vars", "once.yml"):
+            link = self.inventory / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(ROOT / "inventories" / "sandbox" / name)
 
 
 def _write_yaml(path: Path, document: Mapping[str, Any]) -> None:

@@ -346,6 +346,21 @@ def test_code_of_another_version_than_the_payloads_is_not_used(tmp_path: Path) -
     assert b'"ping": "pong"' in outcomes[0]
 
 
+def test_services_are_those_that_a_process_of_its_own_finds_also_such_as_are_added_meanwhile(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    other = WarmPython(tmp_path / "warm", SHELL, PYTHON, ROOTS)
+    source = program("import boto3; print(boto3.Session(region_name='eu-west-2').get_available_services())")
+    for name in (None, None, "ours-to-begin-with", "ours-too"):
+        if name is not None:
+            model = tmp_path / ".aws" / "models" / name / "2026-01-01" / "service-2.json"
+            model.parent.mkdir(parents=True)
+            model.write_text("{}", encoding="utf-8")
+        found = run_warm(other, source, environment).stdout
+        assert found == run_cold(source, environment).stdout
+        assert b"'s3'" in found
+        assert name is None or name.encode() in found
+
+
 def cpu_seconds_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
