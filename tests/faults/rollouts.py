@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,14 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Played:
+    code: int
+    output: str
+    ended: bool = False
+    """Whether it was ended from outside, before it had come to its own end."""
 
 
 class OverError(Exception):
@@ -79,47 +88,54 @@ class Rollouts:
         """A rollout through faults; where it fails, it says where and why, and once more without any converges."""
         began = time.monotonic()
         self._fresh()
-        if ORGANISATION in accounts and ORGANISATION not in self._wanted:
-            self._known(AUTHORITY)
-            self._known(ORGANISATION)
-            self._fresh()
+        self._know(accounts)
         with FaultProxy(
             self._sandbox.description["endpoint_url"], self._sandbox.folder / "certificates", faults
         ) as proxy:
             done = self._play(accounts, "-e", f"ansible_aws_account_endpoint_url={proxy.url}")
         name = f"seed {faults.seed}, {' and '.join(accounts)}"
-        verdict = Verdict(name, "converged" if done.returncode == 0 else "failed")
+        verdict = Verdict(name, "converged" if done.code == 0 else "failed")
         verdict.faults = faults.counted
-        if done.returncode:
+        if done.code:
             verdict.reason = self._reason()
             if not verdict.reason:
-                verdict.wrong.append(f"no account and reason in the report: {done.stdout[-1500:]}{done.stderr[-500:]}")
+                verdict.wrong.append(f"no account and reason in the report: {done.output[-2000:]}")
             self._again(verdict, accounts)
         self._compare(verdict, accounts)
         verdict.seconds = time.monotonic() - began
         return verdict
 
-    def with_kill(self, after: float) -> Verdict:
-        """A rollout whose controller is killed after so many seconds, or earlier where it ends before, and another."""
+    def with_end(self, number: signal.Signals, after: float, accounts: list[str]) -> Verdict:
+        """A rollout whose controller is killed (SIGKILL) or interrupted (SIGINT, as by Ctrl-C) after so many seconds,
+        or earlier where it ends before, and another."""
         began = time.monotonic()
         self._fresh()
-        while self._play([AUTHORITY], kill_after=after).returncode != -signal.SIGKILL:
+        self._know(accounts)
+        while not self._play(accounts, end_by=number, end_after=after).ended:
             after /= 2
             self._fresh()
-        verdict = Verdict(f"kill after {after:.1f} s", "killed")
+        verdict = Verdict(f"{number.name} after {after:.1f} s, {' and '.join(accounts)}", "killed")
         left = self._left_running()
         if left:
             verdict.wrong.append(f"still running: {left}")
-        self._again(verdict, [AUTHORITY])
-        self._compare(verdict, [AUTHORITY])
+        self._again(verdict, accounts)
+        self._compare(verdict, accounts)
         verdict.seconds = time.monotonic() - began
         return verdict
 
     # --- One run ---
 
+    def _know(self, accounts: list[str]) -> None:
+        """What the organisation's account holds without any fault, where it is asked for the first time."""
+        if ORGANISATION in accounts and ORGANISATION not in self._wanted:
+            self._known(AUTHORITY)
+            self._known(ORGANISATION)
+            self._fresh()
+
     def _play(
-        self, accounts: list[str], *arguments: str, kill_after: float | None = None
-    ) -> subprocess.CompletedProcess[str]:
+        self, accounts: list[str], *arguments: str, end_by: signal.Signals = signal.SIGKILL, end_after: float = 0
+    ) -> Played:
+        """Ended after so many seconds, if any; killed after a quarter of an hour."""
         if self._over.is_set():
             raise OverError
         command = [_PROGRAM, "-i", "inventories/sandbox", "playbooks/site.yml", "--limit", ",".join(accounts)]
@@ -143,17 +159,22 @@ class Rollouts:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
+            ended = False
             try:
-                process.wait(kill_after or _LIMIT_SECONDS)
+                process.wait(end_after or _LIMIT_SECONDS)
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
+                ended = True
+                process.send_signal(end_by if end_after else signal.SIGKILL)
+                with suppress(subprocess.TimeoutExpired):  # an interrupted run gives back its locks
+                    process.wait(_LIMIT_SECONDS)
+                process.kill()
                 process.wait()
-        return subprocess.CompletedProcess(command, process.returncode, output.read_text(encoding="utf-8"), "")
+        return Played(process.returncode, output.read_text(encoding="utf-8"), ended)
 
     def _again(self, verdict: Verdict, accounts: list[str]) -> None:
         done = self._play(accounts)
-        if done.returncode:
-            verdict.wrong.append(f"the run that follows fails too: {done.stdout[-3000:]}")
+        if done.code:
+            verdict.wrong.append(f"the run that follows fails too: {done.output[-3000:]}")
 
     def _reason(self) -> str:
         report = json.loads((self._reports / "site.json").read_text(encoding="utf-8"))
@@ -173,7 +194,7 @@ class Rollouts:
         """Roll an account out without any fault, and keep what it holds then. How many seconds it took."""
         began = time.monotonic()
         done = self._play([account])
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+        assert done.code == 0, done.output[-4000:]
         seconds = time.monotonic() - began
         self._wanted[account] = self._held(account)
         return seconds

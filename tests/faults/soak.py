@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.faults.proxy import Faults
 from tests.faults.rollouts import AUTHORITY, ORGANISATION, OverError, Rollouts, Verdict
@@ -23,6 +25,7 @@ from tests.sandbox.conftest import CHECKOUT
 # half a minute each. No client gives up before, so a shorter stall goes the same way.
 _ORGANISATION_EVERY, _LONG_STALLS_EVERY = 4, 10
 _SHORT_STALL_SECONDS = 2.0
+_INTERRUPTION_EVERY, _KILL_OF_ORGANISATION_EVERY = 3, 5
 _RUNS = CHECKOUT / "build" / "bench" / "soak-runs.jsonl"
 
 
@@ -44,10 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     def run(number: int) -> None:
         with suppress(OverError), Rollouts(given.folder / f"worker-{number}", over) as rollouts:
             for one in _shared(work, taking, deadline):
-                if one == "kill":
-                    keep(rollouts.with_kill(moments.uniform(0, rollouts.usual_seconds)), number)
+                if isinstance(one, End):
+                    after = rollouts.usual_seconds * moments.uniform(0, len(one.accounts))
+                    keep(rollouts.with_end(one.signal, after, one.accounts), number)
                 else:
-                    keep(rollouts.with_faults(*_trial(int(one), given.rate, given.stall_seconds)), number)
+                    keep(rollouts.with_faults(*_trial(one, given.rate, given.stall_seconds)), number)
 
     given.log.parent.mkdir(parents=True, exist_ok=True)
     given.log.unlink(missing_ok=True)
@@ -75,15 +79,25 @@ def _trial(seed: int, rate: float, longest_stall: float) -> tuple[Faults, list[s
     return Faults(seed, rate, stall), accounts
 
 
-def _mixed(seeds: list[int], kills: int) -> list[int | str]:
-    """Kills evenly among the seeds."""
-    work: list[int | str] = [*seeds]
+class End(NamedTuple):
+    """An end of the controller that nobody announced to it."""
+
+    signal: signal.Signals
+    accounts: list[str]
+
+
+def _mixed(seeds: list[int], kills: int) -> list[int | End]:
+    """Kills evenly among the seeds. The first and every third after it are interruptions, and every fifth is of the
+    organisation too."""
+    work: list[int | End] = [*seeds]
     for number in range(kills, 0, -1):
-        work.insert(number * len(seeds) // (kills + 1), "kill")
+        by = signal.SIGINT if number % _INTERRUPTION_EVERY == 1 else signal.SIGKILL
+        accounts = [ORGANISATION, AUTHORITY] if number % _KILL_OF_ORGANISATION_EVERY == 0 else [AUTHORITY]
+        work.insert(number * len(seeds) // (kills + 1), End(by, accounts))
     return work
 
 
-def _shared(work: Iterator[int | str], taking: threading.Lock, deadline: float) -> Iterator[int | str]:
+def _shared(work: Iterator[int | End], taking: threading.Lock, deadline: float) -> Iterator[int | End]:
     """What nobody has begun, until the time is over."""
     while time.monotonic() < deadline:
         with taking:

@@ -34,15 +34,21 @@ _LISTED = [
     ("rds", "describe_db_instances", "DBInstances"),
     ("rds", "describe_db_subnet_groups", "DBSubnetGroups"),
     ("rds", "describe_db_snapshots", "DBSnapshots"),
+    ("rds", "describe_db_parameter_groups", "DBParameterGroups"),
+    ("efs", "describe_file_systems", "FileSystems"),
+    ("efs", "describe_access_points", "AccessPoints"),
+    ("iam", "list_instance_profiles", "InstanceProfiles"),
     ("secretsmanager", "list_secrets", "SecretList"),
     ("logs", "describe_log_groups", "logGroups"),
     ("kms", "list_aliases", "Aliases"),
     ("sqs", "list_queues", "QueueUrls"),
     ("sns", "list_topics", "Topics"),
+    ("sns", "list_subscriptions", "Subscriptions"),
     ("events", "list_rules", "Rules"),
     ("scheduler", "list_schedules", "Schedules"),
     ("scheduler", "list_schedule_groups", "ScheduleGroups"),
     ("cloudwatch", "describe_alarms", "MetricAlarms"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries"),
     ("cloudtrail", "describe_trails", "trailList"),
     ("cognito-idp", "list_user_pools", "UserPools"),
     ("servicediscovery", "list_namespaces", "Namespaces"),
@@ -92,6 +98,8 @@ def held(client: Client) -> dict[str, list[str]]:
     found["bucket"] = [_text(bucket, names) for bucket in _buckets(client("s3"))]
     found["role"] = [_text(role, names) for role in _roles(client("iam"))]
     found["service"] = [_text(service, names) for service in _services(client("ecs"))]
+    found["key"] = [_text(key, names) for key in _keys(client("kms"))]
+    found["who may pull"] = [_text(policy, names) for policy in _repository_policies(client("ecr"))]
     return {kind: sorted(texts) for kind, texts in found.items()}
 
 
@@ -123,6 +131,7 @@ def _stacks(client: Client) -> Iterator[dict[str, Any]]:
             "tags": sorted(stack.get("Tags", []), key=json.dumps),
             "resources": {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in resources},
             "template": cloudformation.get_template(StackName=name)["TemplateBody"],
+            "change sets": cloudformation.list_change_sets(StackName=name)["Summaries"],
         }
 
 
@@ -167,6 +176,23 @@ def _roles(iam: Any) -> Iterator[dict[str, Any]]:
             "policies": {one: iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in policies},
             "attached": iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"],
         }
+
+
+def _keys(kms: Any) -> Iterator[dict[str, Any]]:
+    """Those of the account itself. AWS's own come when they are first asked for."""
+    for key in kms.list_keys()["Keys"]:
+        described = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+        if described["KeyManager"] == "CUSTOMER":
+            yield {**described, "policy": kms.get_key_policy(KeyId=key["KeyId"], PolicyName="default")["Policy"]}
+
+
+def _repository_policies(ecr: Any) -> Iterator[dict[str, Any]]:
+    for repository in ecr.describe_repositories()["repositories"]:
+        name = repository["repositoryName"]
+        try:
+            yield {"name": name, "policy": ecr.get_repository_policy(repositoryName=name)["policyText"]}
+        except ecr.exceptions.RepositoryPolicyNotFoundException:
+            yield {"name": name, "policy": None}
 
 
 def _services(ecs: Any) -> Iterator[dict[str, Any]]:

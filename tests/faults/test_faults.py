@@ -111,7 +111,8 @@ def test_the_comparison_sees_what_is_doubled_missing_or_different(sandbox: Sandb
     def account() -> dict[str, list[str]]:
         return held(lambda service: sandbox.client(service, sandbox.root("sutton")))
 
-    ec2, s3 = (sandbox.client(service, sandbox.root("sutton")) for service in ("ec2", "s3"))
+    ec2, s3, kms, ecr = (sandbox.client(service, sandbox.root("sutton")) for service in ("ec2", "s3", "kms", "ecr"))
+    ecr.create_repository(repositoryName="localgov/frontend")
     s3.create_bucket(Bucket="localgov-own", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
     ec2.create_vpc(CidrBlock="10.7.0.0/16")
     before = account()
@@ -119,8 +120,14 @@ def test_the_comparison_sees_what_is_doubled_missing_or_different(sandbox: Sandb
     ec2.create_vpc(CidrBlock="10.7.0.0/16")
     s3.put_bucket_versioning(Bucket="localgov-own", VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket="localgov-own", Key="left.json", Body=b"{}")
+    kms.create_key(Description="made twice")
+    anybody = {"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+    ecr.set_repository_policy(repositoryName="localgov/frontend", policyText=policy)
     found = differences(before, account())
     assert [line for line in found if "left.json" in line]
+    assert [line for line in found if line.startswith("too much key:") and "made twice" in line]
+    assert [line for line in found if line.startswith("too much who may pull:") and "BatchGetImage" in line]
     assert [line.split(":")[0] for line in found if "Vpc" in line.split(":")[0]] == ["too much ec2 Vpcs"]
     assert [line.split(":")[0] for line in found if "bucket" in line.split(":")[0]] == [
         "missing bucket",
@@ -128,11 +135,11 @@ def test_the_comparison_sees_what_is_doubled_missing_or_different(sandbox: Sandb
     ]
 
 
-def test_rollouts_get_through_faults_and_a_kill_and_end_in_the_same_state(
+def test_rollouts_get_through_faults_an_interruption_and_a_kill_and_end_in_the_same_state(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two seeds and a kill of those that `make soak` tries."""
-    few = ["--seeds", "2", "--kills", "1", "--workers", "1", "--stall-seconds", "1"]
+    """Two seeds, an interruption and a kill of those that `make soak` tries."""
+    few = ["--seeds", "2", "--kills", "2", "--workers", "1", "--stall-seconds", "1"]
     where = ["--folder", str(tmp_path), "--log", str(tmp_path / "runs.jsonl")]
     assert soak.main([*few, *where]) == 0, capsys.readouterr().out[-6000:]
     runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]

@@ -36,7 +36,7 @@ NewOperator = Callable[[], Operator]
 
 @pytest.fixture(scope="module")
 def shards(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> list[Operator]:
-    """Two runs at the same time, each of its slice of the inventory, as a job of AWX is sliced."""
+    """Two runs at the same time, each of its part of the inventory, as two nodes of a workflow have it."""
     operators = [Operator(sandbox, tmp_path_factory.mktemp("shard")) for _ in range(2)]
     with ThreadPoolExecutor(2) as together:
         runs = list(

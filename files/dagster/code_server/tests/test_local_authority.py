@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import ModuleType, SimpleNamespace
@@ -535,6 +535,24 @@ def test_a_corrected_submission_supersedes_the_one_before_by_switching_the_manif
     assert {name for name, _ in order[switched + 1 :]} == {"DeleteObject"}
 
 
+@contextmanager
+def before_the_first_write_to(authority: Authority, ending: str, act: Callable[[], Any]) -> Iterator[None]:
+    """Something else happens just before an object whose key ends so is first written, and it goes well."""
+    events, pending = authority.storage().client.meta.events, [act]
+
+    def before(params: dict[str, Any], **_: object) -> None:
+        if pending and params["url_path"].endswith(ending):
+            done = pending.pop()()
+            assert getattr(done, "success", True)
+
+    events.register("before-call.s3.PutObject", before)
+    try:
+        yield
+    finally:
+        events.unregister("before-call.s3.PutObject", before)
+    assert not pending, "it was never written"
+
+
 def test_uploads_that_are_processed_out_of_order_end_with_the_latest(authority: Authority) -> None:
     authority.upload("header.csv")
     (older,) = authority.tick()
@@ -555,20 +573,9 @@ def test_runs_that_end_at_the_same_time_agree_on_the_latest(authority: Authority
     authority.upload("header.csv")
     authority.upload("header_with_errors.csv", SECOND)
     first, second = authority.tick()
-    events = authority.storage().client.meta.events
-    pending = [lambda: authority.run(second)]
-
-    def before_the_manifest(params: dict[str, Any], **_: object) -> None:
-        if pending and params["url_path"].endswith("regional/2026/manifest.json"):
-            assert pending.pop()().success
-
-    events.register("before-call.s3.PutObject", before_the_manifest)
-    try:
+    with before_the_first_write_to(authority, "regional/2026/manifest.json", lambda: authority.run(second)):
         assert authority.run(first).success
-    finally:
-        events.unregister("before-call.s3.PutObject", before_the_manifest)
 
-    assert not pending
     assert authority.current() == {"header": SECOND}
     assert {key for key in authority.shared_files() if "/header/" in key} == {
         f"{GROUP}header/{SECOND}.{form}" for form in ("parquet", "csv")
@@ -583,20 +590,10 @@ def test_a_duplicate_whose_original_goes_while_it_is_reported_is_shared_itself(a
     between = authority.tick()[-1]
     authority.upload("header.csv", THIRD)
     again = next(request for request in authority.tick() if THIRD in str(request.run_key))
-    pending = [authority.withdraw if how == "withdrawn" else lambda: authority.run(between)]
-    events = authority.storage().client.meta.events
-
-    def before_the_report(params: dict[str, Any], **_: object) -> None:
-        if pending and params["url_path"].endswith(f"{THIRD}/report.json"):
-            pending.pop()()
-
-    events.register("before-call.s3.PutObject", before_the_report)
-    try:
+    meanwhile = authority.withdraw if how == "withdrawn" else lambda: authority.run(between)
+    with before_the_first_write_to(authority, f"{THIRD}/report.json", meanwhile):
         assert authority.run(again).success
-    finally:
-        events.unregister("before-call.s3.PutObject", before_the_report)
 
-    assert not pending
     assert authority.report(THIRD)["state"] == "accepted"
     assert authority.current() == {"header": THIRD}
     assert len(authority.named_files()) == 2, "and each has the content that the manifest says"
