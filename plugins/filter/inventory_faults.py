@@ -54,13 +54,14 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._inventory_fault
     Specification,
     faults_between,
     faults_of,
+    images_of,
 )
 from jinja2 import Undefined
 from jinja2.exceptions import UndefinedError
 
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
-# What accounts may not have in common.
-_SHARED = ("ansible_aws_account_id", "platform_cidr")
+# What accounts may not have in common, and what one of them has for all.
+_SHARED = ("ansible_aws_account_id", "platform_cidr", "platform_images", "platform_image_digests")
 
 
 def inventory_faults(
@@ -68,15 +69,16 @@ def inventory_faults(
 ) -> list[str]:
     """A line for each fault of the accounts, sorted by host as given."""
     specifications = _specifications()
-    found = list(faults_between({host: _shared(variables[host]) for host in among or hosts}))
+    shared = {host: _shared(variables[host]) for host in among or hosts}
+    found, images = list(faults_between(shared)), images_of(shared.values())
     lines = []
     for host in hosts:
-        lines += [f"{host}: {fault}" for fault in _of(variables[host], specifications)]
+        lines += [f"{host}: {fault}" for fault in _of(variables[host], specifications, images)]
         lines += [f"{host}: {fault}" for other, fault in found if other == host]
     return lines
 
 
-def _of(variables: Mapping[str, Any], specifications: dict[str, Specification]) -> Iterator[str]:
+def _of(variables: Mapping[str, Any], specifications: dict[str, Specification], images: set[str]) -> Iterator[str]:
     prefixes = ("ansible_aws_account_", "platform_", *(f"{role}_" for role in specifications))
     said = {}
     for name in [name for name in variables if name.startswith(prefixes)]:
@@ -84,7 +86,7 @@ def _of(variables: Mapping[str, Any], specifications: dict[str, Specification]) 
             said[name] = _settled(variables[name])
         except (AnsibleError, UndefinedError) as error:
             yield f"{name} cannot be worked out: {error.message}"
-    yield from faults_of(said, specifications)
+    yield from faults_of(said, specifications, images)
 
 
 def _settled(value: Any) -> Any:  # noqa: ANN401 - whatever an inventory says

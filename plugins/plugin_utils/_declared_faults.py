@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from ansible_collections.localgov.platform.plugins.plugin_utils._balancers import DEFAULTS, MEMBER_DEFAULTS, balancers
@@ -34,7 +35,7 @@ _SECRET = re.compile(
 )
 
 
-def declared_faults(variables: Mapping[str, Any]) -> Iterator[str]:
+def declared_faults(variables: Mapping[str, Any], images: set[str]) -> Iterator[str]:
     """Faults of the services that an account declares; of those of the roles' own declaration there are none."""
     services = variables.get(_NAME)
     if not isinstance(services, dict):
@@ -42,7 +43,9 @@ def declared_faults(variables: Mapping[str, Any]) -> Iterator[str]:
     known = variables.get("platform_buckets", _PIPELINE_LOCATIONS)
     declared = variables.get(_BALANCERS) or {}
     faults = [
-        f"{_NAME}: {fault}" for name, service in services.items() for fault in _service_faults(name, service, known)
+        f"{_NAME}: {fault}"
+        for name, service in services.items()
+        for fault in chain(_service_faults(name, service, known), _image_faults(name, service, images))
     ]
     if isinstance(declared, dict):
         faults += [
@@ -85,6 +88,20 @@ def _service_faults(name: object, service: object, locations: object) -> Iterato
             yield (
                 f"{name} has the secret {variable}, which names none; expected is the ARN of a secret, or a key "
                 "such as database:password (never the secret itself)"
+            )
+
+
+def _image_faults(name: object, service: object, images: set[str]) -> Iterator[str]:
+    """Also of what runs beside or before the service."""
+    if not isinstance(service, dict):
+        return  # That is said already.
+    others = service.get("init")
+    for container in [service, *(others if isinstance(others, list) else [])]:
+        image = container.get("image") if isinstance(container, dict) else None
+        if isinstance(image, str) and image and image not in images:
+            yield (
+                f"{name} has the image {image!r}, which nobody pushes; expected is one of {', '.join(sorted(images))}, "
+                "or that platform_images and org_ecr_images name it"
             )
 
 

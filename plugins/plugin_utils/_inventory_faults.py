@@ -11,7 +11,7 @@ import difflib
 import importlib.util
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,9 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._working_hours i
 
 Variables = Mapping[str, Any]
 Specification = dict[str, dict[str, Any]]
+
+# What playbooks/images.yml pushes unless platform_images says otherwise.
+OWN_IMAGES = ("code-server", "dagit", "daemon", "frontend")
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _IMAGE = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -152,9 +155,7 @@ FORMS: dict[str, Form] = {
         "the name of one of the organisation's images, or an image by its digest, <registry>/<name>@sha256:...",
     ),
     "platform_buckets": Form(_texts(r"[a-z][a-z0-9_]*"), "a list of names of lower-case letters, digits and _"),
-    "platform_share_agreement": Form(
-        lambda value: isinstance(value, dict), "a mapping, such as {keep_published: true}"
-    ),
+    "platform_share_agreement": _one_of("keep_published"),
     "platform_check_thresholds": Form(
         lambda value: isinstance(value, dict) and all(isinstance(checks, dict) for checks in value.values()),
         "a mapping of datasets to mappings of checks to numbers",
@@ -181,8 +182,19 @@ _OTHERS = {
 KNOWN = {*FORMS, *_OTHERS}
 
 
-def faults_of(variables: Variables, specifications: Mapping[str, Specification]) -> Iterator[str]:
-    """What is wrong with one account's variables; `specifications` are the roles' options by the role's name."""
+def images_of(accounts: Iterable[Variables]) -> set[str]:
+    """The names of the images that the inventory has pushed or pins, by the variables of all its accounts."""
+    named: dict[str, set[str]] = {"platform_images": set(), "platform_image_digests": set()}
+    for variables in accounts:
+        for name, images in named.items():
+            if FORMS[name].fits(variables.get(name)):
+                images.update(variables[name])
+    return (named["platform_images"] or set(OWN_IMAGES)) | named["platform_image_digests"]
+
+
+def faults_of(variables: Variables, specifications: Mapping[str, Specification], images: set[str]) -> Iterator[str]:
+    """What is wrong with one account's variables; `specifications` are the roles' options by the role's name, `images`
+    the names of those that there are."""
     yield from _connection_faults(variables)
     yield from _platform_faults(variables)
     yield from _range_faults(variables)
@@ -190,7 +202,7 @@ def faults_of(variables: Variables, specifications: Mapping[str, Specification])
     yield from _people_faults(variables)
     for role, options in specifications.items():
         yield from _role_faults(role, options, variables)
-    yield from declared_faults(variables)
+    yield from declared_faults(variables, images)
 
 
 def faults_between(accounts: Mapping[str, Variables]) -> Iterator[tuple[str, str]]:

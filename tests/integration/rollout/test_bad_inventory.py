@@ -167,6 +167,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         r"la_services_services: service 'web' connects_to 'api', which declares no port; give 'api' a port",
     ),
     "no-image": (services(image=""), r"la_services_services: web has no image; expected is the name"),
+    "unknown-image": (
+        services(image="wbe"),
+        r"la_services_services: web has the image 'wbe', which nobody pushes; expected is one of api, frontend, web",
+    ),
+    "unknown-image-beside": (
+        services(init=[{"image": "prepare"}]),
+        r"la_services_services: web has the image 'prepare', which nobody pushes; expected is one of api",
+    ),
+    "agreement": (
+        {"platform_share_agreement": {"keep_published": True}},
+        r"platform_share_agreement is a mapping; expected is keep_published",
+    ),
     "port": (services(port=80800), r"la_services_services: web has port: 80800; .*from 1 to 65535"),
     "count": (services(desired_count=-1), r"la_services_services: web has desired_count: -1; .*from 0"),
     "tier": (
@@ -264,6 +276,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], 
                     "ansible_aws_account_role": "localgov-deploy",
                     "ansible_aws_account_endpoint_url": address,
                     "platform_region": "eu-west-2",
+                    "platform_images": {name: {"context": f"files/{name}"} for name in ("api", "frontend", "web")},
+                    "platform_share_agreement": "keep_published",
                     "platform_organisation_id": "o-a1b2c3d4e5",
                     "platform_organisational_unit_paths": ["o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*"],
                 },
