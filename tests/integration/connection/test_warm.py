@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -89,3 +90,56 @@ def test_it_can_be_switched_off(control_node: ControlNode) -> None:
     run = control_node.play(WHO, "-vvv", "--limit", "camden")
     assert run.recap("camden")["ok"] == 1
     assert "RUN WARM" not in run.output
+
+
+# What is made is taken away, so that one run finds what the other found.
+MAKES_AND_TAKES_AWAY = """
+- amazon.aws.aws_caller_info:
+  register: caller
+- amazon.aws.s3_bucket: {name: localgov-alike, versioning: true, tags: {made: "yes"}}
+  register: bucket
+- amazon.aws.s3_object: {bucket: localgov-alike, object: a/b, content: "sôme ünicode", mode: put}
+  register: object
+- community.aws.s3_lifecycle: {name: localgov-alike, rule_id: old, prefix: "", noncurrent_version_expiration_days: 3}
+  register: lifecycle
+- amazon.aws.cloudformation:
+    stack_name: alike
+    template_body: '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "alike"}}}}'
+  register: stack
+- amazon.aws.cloudformation_info: {stack_name: alike, stack_template: true, stack_resources: true}
+  register: described
+- amazon.aws.s3_bucket_info: {name: localgov-alike, bucket_facts: {bucket_versioning: true, bucket_tagging: true}}
+  register: facts
+- amazon.aws.s3_bucket: {name: no bucket is called so}
+  register: refused
+  ignore_errors: true
+- amazon.aws.cloudformation: {stack_name: alike, state: absent}
+  register: no_stack
+- amazon.aws.s3_bucket: {name: localgov-alike, state: absent, force: true}
+  register: no_bucket
+- ansible.builtin.copy:
+    content: >-
+      {{ [caller, bucket, object, lifecycle, stack, described, facts, refused, no_stack, no_bucket] | to_nice_json }}
+    dest: ./results
+"""
+# What AWS makes up, and when it did.
+OF_THE_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d[T ][0-9:.]+(\+00:00|Z)?|[A-Z][a-z]{2}, .* GMT|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r'|(?<="x-amz-id-2": ")[^"]+|(?<=X-Amz-Credential=)\w+|(?<=X-Amz-Date=)\w+|(?<=X-Amz-Signature=)\w+'
+)
+
+
+def test_a_whole_run_has_the_same_results_warm_and_cold(control_node: ControlNode) -> None:
+    results = []
+    for warm in ("false", "true"):
+        control_node.environment["LOCALGOV_AWS_ACCOUNT_WARM"] = warm
+        run = control_node.play(MAKES_AND_TAKES_AWAY, "-vvv", "--limit", "camden")
+        assert run.returncode == 0, run.output
+        assert ("RUN WARM" in run.output) == (warm == "true")
+        results.append((control_node.home / "results").read_text(encoding="utf-8"))
+    cold, warmed = (OF_THE_MOMENT.sub("<of the moment>", text) for text in results)
+    assert warmed == cold
+    assert [one["changed"] for one in json.loads(results[0])] == [
+        *(False, True, True, True, True, False, False),
+        *(False, True, True),
+    ]

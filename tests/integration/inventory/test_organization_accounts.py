@@ -3,7 +3,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import pytest
+
 from tests.integration.inventory.conftest import MANAGEMENT, Inventory
+from tests.sandbox.conftest import CHECKOUT
+
+POLICY = json.loads((CHECKOUT / "docs" / "inventory-policy.json").read_text(encoding="utf-8"))
+(ACTIONS,) = [statement["Action"] for statement in POLICY["Statement"]]
 
 
 def test_units_are_groups_a_unit_in_a_unit_is_a_child_and_a_suspended_account_is_left_out(inventory: Inventory) -> None:
@@ -97,3 +106,48 @@ def test_a_member_that_may_not_ask_is_told_who_may(inventory: Inventory) -> None
 def test_a_unit_that_is_no_id_is_refused_with_the_form_of_one(inventory: Inventory) -> None:
     inventory.write(organizational_units=["Local authorities"])
     assert "has 'Local authorities': write a unit's id, such as ou-ab12-11111111" in inventory.error()
+
+
+def reader(inventory: Inventory, policy: dict[str, Any]) -> str:
+    """The ARN of a role of the management account that may do what a policy says and nothing else."""
+    iam, account = inventory.sandbox.client("iam", MANAGEMENT), MANAGEMENT["aws_access_key_id"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    roles = {role["RoleName"] for role in iam.list_roles()["Roles"]}
+    if "organization-reader" not in roles:
+        iam.create_role(RoleName="organization-reader", AssumeRolePolicyDocument=document)
+    iam.put_role_policy(RoleName="organization-reader", PolicyName="Read", PolicyDocument=json.dumps(policy))
+    return f"arn:aws:iam::{account}:role/organization-reader"
+
+
+def test_a_role_with_the_documented_policy_is_enough_for_every_option(inventory: Inventory) -> None:
+    inventory.write(
+        assume_role_arn=reader(inventory, POLICY),
+        organizational_units=[inventory.unit],
+        hostnames=["tag:wave", "name"],
+        unit_prefix="unit_",
+        role="organisation-deploys",
+    )
+    listed = inventory.listed()
+    hosts = listed["_meta"]["hostvars"]
+    assert sorted(hosts) == ["first", "hub", "sutton"], "camden is called after its tag"
+    assert hosts["first"]["ansible_aws_account_role"] == "organisation-deploys"
+    assert listed["unit_local_authorities"]["children"] == ["unit_local_authorities_south_london"]
+
+
+def test_units_become_groups_unless_that_is_switched_off(inventory: Inventory) -> None:
+    inventory.write(organizational_units=[inventory.unit], unit_groups=False)
+    assert "local_authorities" not in inventory.listed()
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_nothing_of_the_documented_policy_is_there_without_need(inventory: Inventory, action: str) -> None:
+    statement = {**POLICY["Statement"][0], "Action": [other for other in ACTIONS if other != action]}
+    arn = reader(inventory, {**POLICY, "Statement": [statement]})
+    # The roots are asked for where no unit is named.
+    units = {} if action == "organizations:ListRoots" else {"organizational_units": [inventory.unit]}
+    inventory.write(assume_role_arn=arn, **units)
+    try:
+        assert f"refused {action.partition(':')[2]}" in inventory.error()
+    finally:
+        reader(inventory, POLICY)
