@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mistakes in an inventory, one for each account: all are told at once, before AWS is asked anything.
 
-What an operator reads is kept in build/bench/bad-inventory.txt.
+What an operator reads is kept in build/bench/bad-inventory.txt, and shown in docs/refusals.md.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import yaml
 from tests.sandbox.conftest import CHECKOUT
 
 MESSAGES = CHECKOUT / "build" / "bench" / "bad-inventory.txt"
+DOCUMENT = CHECKOUT / "docs" / "refusals.md"
 SERVICE = {"image": "web", "tier": "private", "port": 8080, "desired_count": 1}
 NO_ARN = "not-an-arn"
 
@@ -328,6 +329,11 @@ def test_each_mistake_is_told_with_host_variable_and_what_is_expected(
 
 def test_nothing_is_said_of_accounts_without_a_mistake(told: tuple[list[str], list[object]]) -> None:
     assert {line.partition(":")[0] for line in told[0]} == set(MISTAKES)
+
+
+def test_the_documentation_shows_what_is_told(told: tuple[list[str], list[object]]) -> None:
+    shown = DOCUMENT.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0].splitlines()
+    assert shown == told[0], f"put the lines of {MESSAGES} into it"
 
 
 def test_aws_was_asked_nothing(told: tuple[list[str], list[object]]) -> None:
