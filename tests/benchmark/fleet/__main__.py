@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.table(measured))
     print(report.goals(figures))
     if given.document:
-        DOCUMENT.write_text(report.document(measured, figures))
+        DOCUMENT.write_text(report.document(measured, figures, FOLDER))
     return 0
 
 
@@ -94,6 +95,7 @@ def _keep(fleet: Fleet, way: str, run: str, command: ways.Command) -> None:
     calls = fleet.calls(since=before)
     found["calls"] = {name: calls[name] for name in fleet.accounts}
     found["kinds"] = dict(fleet.kinds_of_calls(since=before).most_common())
+    found["of"] = date.today().isoformat()
     file = fleet.folder / f"{way}.json"
     result = {"authorities": fleet.authorities, "latency": fleet.latency, "way": way}
     # A deployment from nothing begins anew.
@@ -115,7 +117,7 @@ def _measured(fleet: Fleet, way: str, run: str, command: ways.Command) -> dict[s
         process = subprocess.Popen(
             program,
             cwd=ROOT,
-            env=command.environment,
+            env={**command.environment, "LOCALGOV_ROLLOUT_REPORT_FOLDER": str(fleet.folder / f"{way}-{run}-report")},
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

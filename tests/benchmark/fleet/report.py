@@ -133,6 +133,7 @@ def table(measured: Measured) -> str:
         "memory MiB",
         "calls per account",
         "load before",
+        "measured on",
     ]
     by_latency = sorted(measured.items(), key=lambda item: (item[0][1], item[0][0], item[0][2]))
     rows = [
@@ -141,6 +142,7 @@ def table(measured: Measured) -> str:
             *(f"{one[run]['wall']:.1f}", f"{one[run]['cpu']:.1f}", f"{one[run]['cpu'] / (authorities + 1):.2f}"),
             *(f"{one[run]['peak'] / MIB:.0f}", f"{calls_per_account(one, run):.0f}"),
             f"{one[run]['load']:.0f}" if "load" in one[run] else "not known",
+            one[run].get("of", "not known"),
         ]
         for (authorities, latency, way), one in by_latency
         for run, explained in _runs(one)
@@ -193,21 +195,14 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-_NOT_MET = """Every run looks at all that is declared, also at what no stack holds, so that what somebody has changed
-by hand is put right. That makes more than a hundred tasks for each account, and for each Ansible forks its own
-process, which takes some twenty milliseconds of CPU before it has done anything. A program that only describes the
-stacks (C and F) does not know whether they are as declared. Passing over accounts that look as they did after the
-last rollout would come near to those goals; it was left out, since it would take for good what nobody has looked
-at."""
-
-
-def document(measured: Measured, all_figures: list[Figure]) -> str:
+def document(measured: Measured, all_figures: list[Figure], folder: Path) -> str:
     ways = "".join(f"* **{way}**: {explained}\n" for way, explained in WAYS.items())
     missing = not_measured(measured)
     gaps = f"Not measured without a change: {'; '.join(missing)}.\n" if missing else ""
     return f"""# How fast a fleet is rolled out
 
-Written by `make bench-fleet` on a machine with {os.cpu_count()} cores, which the sandbox shares. The sandbox runs no
+Written by `make bench-fleet BENCH_FLAGS="--authorities 1 3 10 --document"`, with 50 and 150 authorities for ways A and F,
+and once more with `--latency 100`, on a machine with {os.cpu_count()} cores, which the sandbox shares. The sandbox runs no
 tasks meanwhile: what is measured is the rollout. CPU and memory are those of the way itself, without the sandbox; a
 call is a request that the sandbox answered. The organisation's own account is there beside the authorities and counts
 as one more account. With a latency every call takes so much longer, as at a real control plane.
@@ -222,13 +217,51 @@ B is the same playbook, and so has everything that the playbook itself saves; wh
 ## Goals
 
 {goals(all_figures)}
-{_NOT_MET}
-## Everything measured
+{_not_met(all_figures)}## Everything measured
 
 {gaps}
 {table(measured)}
 {_chart(measured)}
-{_profile(measured)}"""
+{_profile(measured)}
+{_rollout(measured, folder)}"""
+
+
+def _not_met(all_figures: list[Figure]) -> str:
+    if not any(figure["met"] is False for figure in all_figures):
+        return ""
+    return """Why some are not met: every run looks at all that is declared, also at what no stack holds, so that what
+somebody has changed by hand is put right. That makes more than a hundred tasks for each account, and for each Ansible
+forks its own process, which takes some twenty milliseconds of CPU before it has done anything. A program that only
+describes the stacks (C and F) does not know whether they are as declared. Passing over accounts that look as they did
+after the last rollout would come near to those goals; it was left out, as it would take for good what nobody has
+looked at.
+
+"""
+
+
+def _rollout(measured: Measured, folder: Path) -> str:
+    """What the largest deployment from nothing told at its end, in short."""
+    size = max(key[0] for key, one in measured.items() if key[1:] == (0, "A") and "fresh" in one)
+    log = (folder / f"{size}-0" / "A-fresh.log").read_text()
+    lines = log.partition("ROLLOUT REPORT")[2].partition("\n\nTASKS RECAP")[0].splitlines()[1:]
+    accounts = [line for line in lines if line.strip() and not line.startswith("The page")]
+    told = "\n".join([*accounts[:5], f"({len(accounts) - 8} more, each {_outcomes(accounts[5:-3])})", *accounts[-3:]])
+    return f"""## What a rollout tells at its end
+
+The end of the log of `site.yml` over {size} authorities, from nothing:
+
+```text
+{told}
+```
+
+The same as a page, which is kept beside it (`build/rollout/site.html`):
+
+![The report's page, its first accounts](images/rollout.png)
+"""
+
+
+def _outcomes(lines: list[str]) -> str:
+    return " or ".join(sorted({line.split()[1] for line in lines}))
 
 
 def _chart(measured: Measured) -> str:
