@@ -201,10 +201,11 @@ def document(measured: Measured, all_figures: list[Figure], folder: Path) -> str
     gaps = f"Not measured without a change: {'; '.join(missing)}.\n" if missing else ""
     return f"""# How fast a fleet is rolled out
 
-Written by `make bench-fleet BENCH_FLAGS="--authorities 1 3 10 --document"`, with 50 and 150 authorities for ways A and F,
-and once more with `--latency 100`, on a machine with {os.cpu_count()} cores, which the sandbox shares. The sandbox runs no
-tasks meanwhile: what is measured is the rollout. CPU and memory are those of the way itself, without the sandbox; a
-call is a request that the sandbox answered. The organisation's own account is there beside the authorities and counts
+Written by `make bench-fleet BENCH_FLAGS="--authorities 1 3 10 --document"`, with 50 and 150 authorities for ways A
+and F, and once more with `--latency 100`, on a machine with {os.cpu_count()} cores, which the sandbox shares. The
+sandbox runs no tasks meanwhile: what is measured is the rollout. CPU and memory are those of the way itself,
+without the sandbox; a call is a request that the sandbox answered. The organisation's own account is there beside
+the authorities and counts
 as one more account. With a latency every call takes so much longer, as at a real control plane.
 
 What the machine does beside makes all of it slower, wall time much more than CPU. The load, how many processes ran or
