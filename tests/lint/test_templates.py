@@ -489,6 +489,21 @@ def test_the_runs_alone_are_given_the_key_of_pseudonyms() -> None:
     assert reading == {"RunExecutionRole"}
 
 
+def test_a_linking_key_is_given_to_the_runs_alone_and_only_where_there_is_one() -> None:
+    arn = "arn:aws:secretsmanager:eu-west-2:200000000001:secret:linking-key-AbCdEf"
+    services, roles = _part("services_linked", "Resources"), _part("roles_linked", "Resources")
+    given = {
+        (name, entry["Name"])
+        for name, resource in services.items()
+        for container in resource["Properties"].get("ContainerDefinitions") or []
+        for entry in container.get("Secrets") or []
+        if arn in str(entry["ValueFrom"])
+    }
+    assert given == {("RunTaskDefinition", "LINKING_KEY")}
+    assert {name for name, role in roles.items() if arn in str(role)} == {"RunExecutionRole"}
+    assert "LINKING_KEY" not in str(_part("services", "Resources"))
+
+
 @pytest.mark.parametrize("kind", ["database", "database_serverless"])
 def test_what_the_database_hands_out_is_what_the_services_ask_for(kind: str) -> None:
     """CloudFormation refuses a parameter that a template does not have."""

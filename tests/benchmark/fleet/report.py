@@ -205,8 +205,8 @@ Written by `make bench-fleet BENCH_FLAGS="--authorities 1 3 10 --document"`, wit
 and F, and once more with `--latency 100`, on a machine with {os.cpu_count()} cores, which the sandbox shares. The
 sandbox runs no tasks meanwhile: what is measured is the rollout. CPU and memory are those of the way itself,
 without the sandbox; a call is a request that the sandbox answered. The organisation's own account is there beside
-the authorities and counts
-as one more account. With a latency every call takes so much longer, as at a real control plane.
+the authorities and counts as one more account. With a latency every call takes so much longer, as at a real control
+plane.
 
 What the machine does beside makes all of it slower, wall time much more than CPU. The load, how many processes ran or
 waited in the minute before, says how much that was: on an idle machine it is below 1, and above the number of cores
