@@ -17,7 +17,7 @@ from ansible_collections.localgov.platform.plugins.plugin_utils._declaration imp
     connections,
 )
 
-_NAME, _BALANCERS = "la_services_services", "la_services_balancers"
+_NAME, _BALANCERS, _LOCATIONS = "la_services_services", "la_services_balancers", "la_services_code_locations"
 _TIERS = ("frontend", "dagit", "private")
 _KEYS = {
     "image", "tier", "port", "desired_count", "alone", "on_demand", "command", "cpu", "memory", "environment",
@@ -37,6 +37,10 @@ _SECRET = re.compile(
 
 def declared_faults(variables: Mapping[str, Any], images: set[str]) -> Iterator[str]:
     """Faults of the services that an account declares; of those of the roles' own declaration there are none."""
+    locations = variables.get(_LOCATIONS)
+    # The role's argument specification says what they are.
+    for name, location in locations.items() if isinstance(locations, dict) else ():
+        yield from (f"{_LOCATIONS}: {fault}" for fault in _image_faults(name, location, images))
     services = variables.get(_NAME)
     if not isinstance(services, dict):
         return  # The role's argument specification says what it is.

@@ -176,6 +176,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         services(init=[{"image": "prepare"}]),
         r"la_services_services: web has the image 'prepare', which nobody pushes; expected is one of api",
     ),
+    "image-of-a-location": (
+        {"la_services_code_locations": {"census": {"image": "census"}}},
+        r"la_services_code_locations: census has the image 'census', which nobody pushes; expected is one of api",
+    ),
     "agreement": (
         {"platform_share_agreement": {"keep_published": True}},
         r"platform_share_agreement is a mapping; expected is keep_published",
