@@ -14,9 +14,14 @@ from tests.unit.playbooks import estates
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 IMAGES = Path(__file__).resolve().parent / "images"
+ROLLOUTS = CHECKOUT / "build" / "bench" / "fleet"
 # The digest of the page that was taken, by which tests/lint/test_pictures.py knows whether it has changed.
 TAKEN = IMAGES / "estate.sha256"
 _WIDE, _PHONE = {"width": 1180, "height": 980}, {"width": 360, "height": 720}
+
+
+def _authorities(page: Path) -> int:
+    return int(page.parent.parent.name.partition("-")[0])
 
 
 def digest() -> str:
@@ -38,10 +43,21 @@ def take(browser: Browser, folder: Path) -> None:
         page.close()
 
 
+def take_rollout(browser: Browser, file: Path) -> None:
+    """The first accounts of the page that a rollout has left."""
+    page = browser.new_page(viewport={"width": 1180, "height": 620})
+    page.goto(file.as_uri())
+    page.screenshot(path=IMAGES / "rollout.png")
+    page.close()
+
+
 def main() -> None:
     """Write them into docs/images."""
     with tempfile.TemporaryDirectory() as folder, chromium_browser(CHECKOUT / "build" / "chromium") as browser:
         take(browser, Path(folder))
+        # Where `make bench-fleet` has rolled one out.
+        if rolled_out := sorted(ROLLOUTS.glob("*-0/A-fresh-report/site.html"), key=_authorities):
+            take_rollout(browser, rolled_out[-1])
     TAKEN.write_text(f"{digest()}\n", encoding="utf-8")
 
 

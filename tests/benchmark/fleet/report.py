@@ -249,7 +249,7 @@ def _rollout(measured: Measured, folder: Path) -> str:
     told = "\n".join([*accounts[:5], f"({len(accounts) - 8} more, each {_outcomes(accounts[5:-3])})", *accounts[-3:]])
     return f"""## What a rollout tells at its end
 
-The end of the log of `site.yml` over {size} authorities, from nothing:
+The end of the log of `site.yml` over the organisation and {size} authorities, from nothing:
 
 ```text
 {told}
