@@ -38,6 +38,7 @@ SECOND = "20260402t101500-00000000000000bb"
 THIRD = "20260403t101500-00000000000000cc"
 GROUP = "ssda903/regional/2026/"
 HEADER = (SAMPLES / "header.csv").read_bytes()
+STRANGER = (SAMPLES / "episodes.csv").read_bytes().replace(b"TEST0003", b"TEST0099")
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
 
 
@@ -322,18 +323,24 @@ def test_a_check_that_stops_a_submission_rejects_it_and_names_the_rows(authority
     assert authority.keys("shared") == set()
 
 
+def of_headers(report: dict[str, Any]) -> dict[str, Any]:
+    """What the report says of the check that every child with an episode is in the header."""
+    (check,) = (check for check in report["checks"] if check["name"] == "episodes_have_a_header")
+    found: dict[str, Any] = check
+    return found
+
+
 def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authority) -> None:
     authority.upload("header.csv")
     authority.process_everything()
-    stranger = (SAMPLES / "episodes.csv").read_text().replace("TEST0003", "TEST0099")
-    authority.upload(stranger.encode(), SECOND)
+    authority.upload(STRANGER, SECOND)
     (request,) = authority.tick()
 
     outcome = authority.run(request)
 
     report = authority.report(SECOND)
     assert report["state"] == "accepted"
-    (check,) = (check for check in report["checks"] if check["name"] == "episodes_have_a_header")
+    check = of_headers(report)
     assert (check["severity"], check["passed"], check["findings"]) == ("warning", False, 1)
     assert check["shown"][0]["row"] == 5
     assert "TEST0099" not in json.dumps(report)
@@ -342,6 +349,99 @@ def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authorit
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert evaluations["rows_add_up"].passed
     assert evaluations["only_declared_columns"].passed
+
+
+def test_episodes_that_come_before_their_header_are_compared_when_it_comes(authority: Authority) -> None:
+    authority.upload(STRANGER)
+    authority.process_everything()
+    before = of_headers(authority.report())
+    assert (before["made"], before["passed"]) == (False, False)
+    assert "no table header of 2026 has been accepted" in before["shown"][0]["reason"]
+    authority.upload("header.csv", SECOND)
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    report = authority.report(SECOND)
+    found = of_headers(report)
+    assert report["state"] == "accepted"
+    assert (found["made"], found["passed"], found["severity"], found["findings"]) == (True, False, "warning", 1)
+    (shown,) = found["shown"]
+    assert (shown["table"], shown["row"], shown["column"]) == ("episodes", 5, "CHILD")
+    assert f"sent before as {FIRST}" in shown["reason"]
+    listed = authority.read("data-store", f"results/ssda903/2026/{SECOND}/errors.csv")
+    assert "5,CHILD,episodes_have_a_header" in listed
+    evaluations = {found.check_name: found for found in outcome.get_asset_check_evaluations()}
+    assert not evaluations["ssda903__episodes_have_a_header"].passed
+    assert "TEST0099" not in json.dumps(report)
+
+
+def test_a_check_that_is_not_made_yet_is_none_of_dagsters(authority: Authority) -> None:
+    authority.upload("episodes.csv")
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    evaluated = {found.check_name for found in outcome.get_asset_check_evaluations()}
+    assert "ssda903__episodes_do_not_overlap" in evaluated
+    assert "ssda903__episodes_have_a_header" not in evaluated
+    (stage,) = outcome.asset_materializations_for_node("checked")
+    results = {record.data["check"]: record.data["result"] for record in stage.metadata["checks"].records}
+    assert results["Every child with an episode is in the header."] == "not made"
+
+
+def test_a_correction_of_the_header_is_compared_with_the_episodes_that_stay(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+    authority.upload(HEADER.replace(b"TEST0003", b"TEST0004"), THIRD)
+    authority.process_everything()
+
+    assert of_headers(authority.report(THIRD))["shown"][0]["row"] == 5
+
+
+@pytest.mark.parametrize("ends_last", ["header", "episodes"])
+def test_tables_whose_runs_go_on_at_the_same_time_are_compared_by_the_one_that_ends_last(
+    authority: Authority, ends_last: str
+) -> None:
+    files = {"header": HEADER, "episodes": STRANGER}
+    first = files.pop(ends_last)
+    (second,) = files.values()
+    authority.upload(first)
+    authority.upload(second, SECOND)
+    longer, shorter = authority.tick()
+    with before_the_first_write_to(authority, f"{FIRST}/report.json", lambda: authority.run(shorter)):
+        outcome = authority.run(longer)
+
+    assert outcome.success
+    found = of_headers(authority.report())
+    assert (found["made"], found["passed"], found["shown"][0]["row"]) == (True, False, 5)
+    assert authority.current() == {"header": SECOND, "episodes": SECOND, ends_last: FIRST}
+    listed = authority.read("data-store", f"results/ssda903/2026/{FIRST}/errors.csv")
+    assert listed.count("episodes_have_a_header") == 1
+    (stage,) = outcome.asset_materializations_for_node("report")
+    assert stage.metadata["warnings"].value == "Every child with an episode is in the header."
+
+
+def test_what_the_upload_held_before_it_was_replaced_is_not_compared_with(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.upload("episodes.csv")
+    authority.process_everything()
+
+    assert not of_headers(authority.report())["made"]
+
+
+def test_a_table_whose_stages_are_past_their_date_is_said_to_be_unchecked(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    client().delete_object(Bucket=authority.buckets["workspace"], Key=f"cleaned/ssda903/2026/{FIRST}/header.parquet")
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+
+    found = of_headers(authority.report(SECOND))
+    assert not found["made"]
+    assert "nothing is kept any more" in found["shown"][0]["reason"]
 
 
 def test_dagster_shows_what_columns_hold_and_what_checks_found_without_a_cell(authority: Authority) -> None:

@@ -23,19 +23,22 @@ _DAYS = 1 << 17
 
 
 class CheckOutcome(NamedTuple):
-    """`findings` has FINDING_SCHEMA, the first FINDINGS_LISTED of them; `counts` has `findings`, the number of all."""
+    """`findings` has FINDING_SCHEMA, the first FINDINGS_LISTED of them; `counts` has `findings`, the number of all.
+    One that is not `made` has a single finding, which says what there has to be first."""
 
     name: str
     severity: Literal["error", "warning"]
     passed: bool
     findings: pl.DataFrame
     counts: dict[str, int]
+    made: bool = True
 
 
 class _Given(NamedTuple):
     tables: Mapping[str, pl.LazyFrame]
     errors: Mapping[str, pl.LazyFrame]
     about: frozenset[str]
+    sent_as: Mapping[str, str]
     previous: Mapping[str, int]
     dataset: Dataset
 
@@ -47,17 +50,20 @@ def check(
     thresholds: Mapping[str, float],
     *,
     about: Collection[str] | None = None,
+    sent_as: Mapping[str, str] | None = None,
     errors: Mapping[str, pl.LazyFrame] | None = None,
 ) -> list[CheckOutcome]:
-    """Each declared check for which there is what it compares; one that cannot be made has no outcome.
+    """Each declared check that is about the submission. Between two tables it is about the submission of either, and
+    where the other table is not there, its outcome says so; any other check for which something is missing has none.
 
     `tables`: cleaned, with `row`; those of the submission and, to compare with, others of the same dataset and year.
-    `about`: tables of the submission, the only ones of which something is said (all, if not given). `errors`: of the
-    cleaning, by table, without which codes are not checked. `thresholds` go before the declared ones; those of
-    checks that the year does not have are left aside.
+    `about`: tables of the submission (all, if not given). `sent_as`: the others that are current, each with its
+    submission; of those that are not in `tables` nothing is kept any more. `errors`: of the cleaning, by table,
+    without which codes are not checked. `thresholds` go before the declared ones; those of checks that the year does
+    not have are left aside.
     """
     named = frozenset(tables if about is None else about)
-    given = _Given(tables, errors or {}, named, previous_year_rows or {}, dataset)
+    given = _Given(tables, errors or {}, named, sent_as or {}, previous_year_rows or {}, dataset)
     outcomes: list[CheckOutcome] = []
     for name, declared in dataset.checks.items():
         threshold = thresholds.get(name, declared.threshold)
@@ -70,18 +76,45 @@ def check(
 
 
 def _of_rows(name: str, declared: Check, threshold: float, given: _Given) -> Iterator[CheckOutcome]:
-    """A check that finds rows of one table."""
+    """A check that finds rows of one table. What two submissions hold stops neither: which of them is wrong, and which
+    comes first, is not known."""
     table = str(declared.table)
-    if table not in given.about or table not in given.tables or (declared.to and declared.to not in given.tables):
+    compared = {table, declared.to} - {None}
+    if not compared & given.about or table not in {*given.tables, *given.sent_as}:
         return
+    if absent := compared - set(given.tables):
+        yield _not_made(name, table, str(absent.pop()), given)
+        return
+    severity = declared.severity if compared <= given.about else "warning"
     faulty, column, reason = _faulty(declared, given.tables, given.dataset.called)
+    if table not in given.about:
+        reason = f"In the file that was sent before{_as_what(table, given)}: {reason}"
     checked, found = pl.collect_all([given.tables[table].select(pl.len()), faulty], engine="streaming")
     rows = found[ROW].sort()
     said = {"column": column, "rule": name, "reason": reason, "table": table}
     findings = rows.head(FINDINGS_LISTED).to_frame().with_columns(**{key: pl.lit(value) for key, value in said.items()})
     passed = len(rows) <= threshold * checked.item()
     counts = {"rows": checked.item(), "findings": len(rows)}
-    yield CheckOutcome(name, declared.severity, passed, findings.cast(FINDING_SCHEMA), counts)
+    yield CheckOutcome(name, severity, passed, findings.cast(FINDING_SCHEMA), counts)
+
+
+def _as_what(table: str, given: _Given) -> str:
+    return f" as {given.sent_as[table]}" if table in given.sent_as else ""
+
+
+def _not_made(name: str, table: str, absent: str, given: _Given) -> CheckOutcome:
+    reason = (
+        f"Not checked yet: no table {absent} of {given.dataset.year} has been accepted. Upload it, and its report says "
+        "what does not fit."
+    )
+    if absent in given.sent_as:
+        reason = (
+            f"Not checked: of the table {absent}, sent{_as_what(absent, given)}, nothing is kept any more to compare "
+            "with. To have the tables compared, upload them in one workbook."
+        )
+    own = table if table in given.about else given.dataset.checks[name].to
+    findings = pl.DataFrame([(None, None, name, reason, own)], schema=FINDING_SCHEMA, orient="row")
+    return CheckOutcome(name, "warning", False, findings, {"findings": 1}, made=False)
 
 
 def _faulty(declared: Check, tables: Mapping[str, pl.LazyFrame], record: str | None) -> tuple[pl.LazyFrame, str, str]:
