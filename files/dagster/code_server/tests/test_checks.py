@@ -201,6 +201,49 @@ def test_codes_of_another_year_are_counted_and_point_to_the_year() -> None:
     )
 
 
+def reasons(outcome: CheckOutcome) -> dict[str, str]:
+    return dict(outcome.findings.select("column", "reason").rows())
+
+
+def test_codes_that_only_another_year_has_show_a_file_of_another_year() -> None:
+    outcome = Tables(header=[child(number, SEX="1") for number in range(3)]).outcomes()["of_the_year_that_was_chosen"]
+    assert (outcome.severity, outcome.passed) == ("error", False)
+    assert reasons(outcome) == {
+        "SEX": "3 of 3 cells hold codes of 2017 to 2024, which 2026 does not have. The file seems to be of 2017 to "
+        "2024. Upload it for its own year; if it is of 2026, mend SEX."
+    }
+
+
+def test_dates_that_have_to_lie_in_the_year_show_a_file_of_another_year() -> None:
+    ended = [("01/04/2023", 1), ("31/03/2024", 2), ("15/08/2023", 3), ("01/02/2024", 4)]
+    episodes = [episode(number, "01/01/2019", end) for end, number in ended]
+    outcome = Tables(episodes=episodes).outcomes()["of_the_year_that_was_chosen"]
+    assert reasons(outcome) == {
+        "DEC": "4 of 4 dates lie in the year 2024. The file seems to be of 2024. Upload it for its own year; if it is "
+        "of 2026, mend DEC."
+    }
+
+
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ({"header": [child(1, SEX="1"), child(2, SEX="2")]}, "two cells may be slips"),
+        ({"header": [child(number, SEX="1" if number else "M") for number in range(10)]}, "not nearly all cells"),
+        ({"header": [child(number) for number in range(9)]}, "nothing tells the year"),
+        ({"header": [child(number, SEX="?") for number in range(9)]}, "codes of no year"),
+        ({"episodes": [episode(number, "01/01/2019") for number in range(9)]}, "an episode may go on for years"),
+        ({"episodes": [episode(n, "01/01/2019", f"01/05/{2018 + n}") for n in range(7)]}, "a history of many years"),
+        ({"episodes": [episode(n, "01/01/2019", "31/03/2026") for n in range(9)]}, "the last day of the year"),
+        ({"episodes": [episode(n, "01/01/2019", "01/04/2025") for n in range(9)]}, "the first day of the year"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_file_that_may_well_be_of_its_year_is_not_taken_for_another(
+    tables: dict[str, list[dict[str, str]]], why: str
+) -> None:
+    assert Tables(**tables).outcomes()["of_the_year_that_was_chosen"].passed, why
+
+
 def test_needed_columns_that_are_hardly_filled_are_named() -> None:
     outcome = Tables(header=[child(number, SEX="M") for number in range(20)]).outcomes()["needed_cells_are_filled"]
     assert outcome.findings["column"].to_list() == ["DOB", "ETHNIC", "UPN"]

@@ -39,6 +39,10 @@ THIRD = "20260403t101500-00000000000000cc"
 GROUP = "ssda903/regional/2026/"
 HEADER = (SAMPLES / "header.csv").read_bytes()
 STRANGER = (SAMPLES / "episodes.csv").read_bytes().replace(b"TEST0003", b"TEST0099")
+_, _EPISODE, *_ = (SAMPLES / "episodes.csv").read_text().splitlines()
+EPISODES_OF_2024 = "\n".join(
+    [",".join(EPISODE), *[_EPISODE.replace("2025", "2023").replace("TEST0001", f"TEST{n}") for n in range(3)], ""]
+).encode()
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
 
 
@@ -321,6 +325,37 @@ def test_a_check_that_stops_a_submission_rejects_it_and_names_the_rows(authority
     listed = csv.DictReader(io.StringIO(authority.read("data-store", f"results/ssda903/2026/{FIRST}/errors.csv")))
     assert [int(row["row"]) for row in listed] == [*range(5, 35)]
     assert authority.keys("shared") == set()
+
+
+def test_a_file_of_another_year_is_refused_and_the_year_is_named_that_it_seems_to_be_of(authority: Authority) -> None:
+    authority.upload(HEADER.replace(b",M,", b",1,").replace(b",F,", b",2,"))
+    authority.upload(EPISODES_OF_2024, SECOND)
+
+    authority.process_everything()
+
+    for submission, column, years in ((FIRST, "SEX", "2017 to 2024"), (SECOND, "DEC", "2024")):
+        report = authority.report(submission)
+        assert report["state"] == "rejected"
+        (shown,) = report["errors"]["shown"]
+        assert (shown["rule"], shown["column"]) == ("of_the_year_that_was_chosen", column)
+        assert f"The file seems to be of {years}. Upload it for its own year" in shown["reason"]
+    assert authority.keys("shared") == set()
+
+
+def test_a_file_of_another_year_is_accepted_for_its_own(authority: Authority) -> None:
+    authority.upload(EPISODES_OF_2024, year=2024)
+    authority.process_everything()
+    report = json.loads(authority.read("data-store", f"results/ssda903/2024/{FIRST}/report.json"))
+    assert (report["state"], report["errors"]["total"]) == ("accepted", 0)
+
+
+def test_an_authority_may_have_files_accepted_whatever_year_they_seem_to_be_of(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECK_THRESHOLDS", json.dumps({"ssda903": {"of_the_year_that_was_chosen": 1}}))
+    authority.upload(EPISODES_OF_2024)
+    authority.process_everything()
+    assert authority.report()["state"] == "accepted"
 
 
 def of_headers(report: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Literal, NamedTuple
 import polars as pl
 
 from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
-from localgov_pipeline.lib.declarations import Check, Dataset
+from localgov_pipeline.lib.declarations import Check, Column, Dataset
 from localgov_pipeline.lib.rules import day_number
 
 FINDING_SCHEMA = pl.Schema({**ERROR_SCHEMA, "table": pl.String()})
 # Of one check; the counts are of all.
 FINDINGS_LISTED = 10_000
+# Fewer cells of another year may be slips.
+_CELLS_OF_ANOTHER_YEAR = 3
 _NOT_ENDED = date(9999, 12, 31)
 _MARK = "mark"
 # A power of two that is above every number of a day.
@@ -198,6 +200,8 @@ def _compared(declared: Check, threshold: float, table: str, given: _Given) -> l
     if declared.check == "unknown_codes":
         errors = given.errors.get(table)
         return None if errors is None else _unknown(rows, errors, threshold, given.dataset.year)
+    if declared.check == "another_year":
+        return _of_another_year(rows, given.errors.get(table), threshold, table, given.dataset)
     columns, key = given.dataset.tables[table].columns, given.dataset.tables[table].key
     # Rows without their key are no longer there.
     needed = [name for name, column in columns.items() if column.mandatory and name not in key]
@@ -228,6 +232,64 @@ def _unknown(rows: pl.LazyFrame, errors: pl.LazyFrame, threshold: float, year: i
             reason = f"{cells} cells hold no code of {year}; {of_another_year} of them hold one of another year.{hint}"
             found.append((column, reason))
     return found
+
+
+def _of_another_year(
+    rows: pl.LazyFrame, errors: pl.LazyFrame | None, threshold: float, table: str, dataset: Dataset
+) -> list[tuple[str | None, str]]:
+    """Columns of which nearly all cells are of another year. One is enough: most say nothing about the year."""
+
+    def is_meant(cells: int, filled: int) -> bool:
+        return cells >= _CELLS_OF_ANOTHER_YEAR and cells > threshold * filled
+
+    def advice(name: str, years: str) -> str:
+        return f"The file seems to be of {years}. Upload it for its own year; if it is of {dataset.year}, mend {name}."
+
+    columns = dataset.tables[table].columns
+    found: list[tuple[str | None, str]] = []
+    for name, (cells, filled) in _cells_with_other_codes(rows, errors, columns).items():
+        if is_meant(cells, filled):
+            years = _spans({year for known in columns[name].other_codes.values() for year in known})
+            said = f"{cells} of {filled} cells hold codes of {years}, which {dataset.year} does not have."
+            found.append((name, f"{said} {advice(name, years)}"))
+    for name in [name for name, column in columns.items() if column.within_year]:
+        year, cells, filled = _most_frequent_year(rows, name, dataset.year_ends)
+        if year != dataset.year and is_meant(cells, filled):
+            found.append((name, f"{cells} of {filled} dates lie in the year {year}. {advice(name, str(year))}"))
+    return found
+
+
+def _cells_with_other_codes(
+    rows: pl.LazyFrame, errors: pl.LazyFrame | None, columns: Mapping[str, Column]
+) -> dict[str, tuple[int, int]]:
+    """Column to how many of its cells hold a code of another year, and how many hold anything."""
+    coded = [name for name, column in columns.items() if column.other_codes]
+    if errors is None or not coded:
+        return {}
+    is_filled = pl.col("rule") != "mandatory"
+    another = (pl.col("rule") == "code_of_another_year").sum()
+    of_columns = errors.filter(pl.col("column").is_in(coded)).group_by("column")
+    counted = of_columns.agg(another.alias("another"), is_filled.sum().alias("filled"))
+    kept, wrong = pl.collect_all([rows.select(pl.col(coded).count()), counted], engine="streaming")
+    return {name: (cells, filled + kept[name].item()) for name, cells, filled in wrong.sort("column").iter_rows()}
+
+
+def _most_frequent_year(rows: pl.LazyFrame, column: str, year_ends: str) -> tuple[int | None, int, int]:
+    """The year of a return, how many dates lie in it, and how many dates there are."""
+    month, day = (int(part) for part in year_ends.split("-"))
+    date_of = pl.col(column).dt
+    is_later = date_of.month().cast(pl.Int32) * 100 + date_of.day() > month * 100 + day
+    years = rows.select(date_of.year() + is_later.cast(pl.Int32)).drop_nulls()
+    counted = years.group_by(column).len().sort("len", column).collect(engine="streaming")
+    return (*counted.row(-1), int(counted["len"].sum())) if len(counted) else (None, 0, 0)
+
+
+def _spans(years: Collection[int]) -> str:
+    """`2017 to 2024 or 2026`."""
+    firsts = [year for year in sorted(years) if year - 1 not in years]
+    lasts = [year for year in sorted(years) if year + 1 not in years]
+    spans = (f"{first} to {last}" if first < last else str(first) for first, last in zip(firsts, lasts, strict=True))
+    return " or ".join(spans)
 
 
 def _unfilled(rows: pl.LazyFrame, needed: list[str], threshold: float) -> list[tuple[str | None, str]]:
