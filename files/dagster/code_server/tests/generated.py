@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date, timedelta
 from typing import Any
 
 from reference import Cell, column_in
@@ -33,6 +34,24 @@ def table_of_rows(
         number += chance.choice([1, 1, 1, 2, 7])
         rows.append((number, {name: _cell(chance, column) for name, column in columns.items()}))
     return rows
+
+
+def good_rows(
+    chance: random.Random, document: dict[str, Any], table: str, year: int
+) -> list[tuple[int, dict[str, Cell]]]:
+    """Rows in which every cell is right, and every date one of the return's year."""
+    columns = {name: column_in(rules, year) for name, rules in document["tables"][table]["columns"].items()}
+    first = date(year - 1, 4, 1)
+    return [
+        (number, {name: _good_of_the_year(chance, column, first) for name, column in columns.items()})
+        for number in range(2, chance.randint(3, 10))
+    ]
+
+
+def _good_of_the_year(chance: random.Random, column: dict[str, Any], first: date) -> str:
+    if column["type"] == "date":
+        return (first + timedelta(days=chance.randrange(365))).strftime("%d/%m/%Y")
+    return _good(chance, column)
 
 
 def _cell(chance: random.Random, column: dict[str, Any]) -> Cell:

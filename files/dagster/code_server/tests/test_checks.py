@@ -33,8 +33,9 @@ class Tables:
         previous: Mapping[str, int] | None = None,
         thresholds: Mapping[str, float] | None = None,
         about: list[str] | None = None,
+        sent_as: dict[str, str] | None = None,
     ) -> dict[str, CheckOutcome]:
-        found = check(self.rows, DATASET, previous, thresholds or {}, about=about, errors=self.errors)
+        found = check(self.rows, DATASET, previous, thresholds or {}, about=about, sent_as=sent_as, errors=self.errors)
         return {outcome.name: outcome for outcome in found}
 
 
@@ -75,11 +76,23 @@ def test_an_episode_without_a_header_is_found() -> None:
     assert (outcome.passed, rows_of(outcome), outcome.counts) == (False, [3], {"rows": 2, "findings": 1})
 
 
-def test_a_check_that_cannot_be_made_has_no_outcome() -> None:
+def test_what_refers_to_a_table_that_is_not_there_is_said_to_be_unchecked() -> None:
+    outcome = Tables(episodes=[episode(1, "01/04/2025")]).outcomes()["episodes_have_a_header"]
+    assert (outcome.made, outcome.passed, outcome.severity) == (False, False, "warning")
+    assert outcome.findings.select("row", "table").rows() == [(None, "episodes")]
+    assert outcome.findings["reason"].item() == (
+        "Not checked yet: no table header of 2026 has been accepted. Upload it, and its report says what does not fit."
+    )
+
+
+def test_a_check_that_cannot_be_made_and_is_not_about_two_tables_has_no_outcome() -> None:
     outcomes = Tables(episodes=[episode(1, "01/04/2025")]).outcomes()
-    assert "episodes_have_a_header" not in outcomes
     assert "one_header_per_child" not in outcomes
     assert "about_as_many_rows_as_last_year" not in outcomes
+
+
+def test_of_a_table_to_which_nothing_refers_yet_nothing_is_said_to_be_unchecked() -> None:
+    assert "episodes_have_a_header" not in Tables(header=[child(1)]).outcomes()
 
 
 def test_nothing_is_said_of_tables_that_others_have_uploaded() -> None:
@@ -88,6 +101,38 @@ def test_nothing_is_said_of_tables_that_others_have_uploaded() -> None:
     assert rows_of(outcomes["episodes_have_a_header"]) == [2]
     assert "one_header_per_child" not in outcomes
     assert set(pl.concat(outcome.findings for outcome in outcomes.values())["table"]) == {"episodes"}
+
+
+def test_but_for_their_rows_that_refer_to_a_table_which_comes_now() -> None:
+    tables = Tables(header=[child(1)], episodes=[episode(1, "01/04/2025"), episode(2, "02/04/2025", "01/04/2025")])
+    outcomes = tables.outcomes(about=["header"], sent_as={"episodes": "earlier"})
+    outcome = outcomes["episodes_have_a_header"]
+    assert (outcome.severity, outcome.passed, outcome.counts) == ("warning", False, {"rows": 2, "findings": 1})
+    assert outcome.findings.select("row", "column", "table").rows() == [(3, "CHILD", "episodes")]
+    assert outcome.findings["reason"].item() == (
+        "In the file that was sent before as earlier: There is no row with this CHILD in the table header. Add it, or "
+        "mend CHILD."
+    )
+    assert "episodes_end_after_they_begin" not in outcomes, "that was said when the episodes came"
+
+
+@pytest.mark.parametrize("own", ["header", "episodes"])
+def test_a_table_of_which_nothing_is_kept_any_more_is_said_to_be_unchecked(own: str) -> None:
+    (other,) = {"header", "episodes"} - {own}
+    tables = Tables(**{own: [child(1)]})
+    outcome = tables.outcomes(sent_as={other: "earlier"})["episodes_have_a_header"]
+    assert (outcome.made, outcome.passed) == (False, False)
+    assert outcome.findings.select("row", "table").rows() == [(None, own)]
+    assert f"of the table {other}, sent as earlier, nothing is kept any more" in outcome.findings["reason"].item()
+
+
+def test_two_submissions_that_do_not_fit_each_other_stop_neither_whichever_comes_first() -> None:
+    strict = DATASET.checks["episodes_have_a_header"].model_copy(update={"severity": "error"})
+    dataset = DATASET.model_copy(update={"checks": {"strict": strict}})
+    tables = Tables(header=[child(1)], episodes=[episode(2, "01/04/2025")]).rows
+    for about, severity in ((["header"], "warning"), (["episodes"], "warning"), (None, "error")):
+        (outcome,) = check(tables, dataset, None, {}, about=about)
+        assert (outcome.severity, outcome.passed) == (severity, False)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +199,49 @@ def test_codes_of_another_year_are_counted_and_point_to_the_year() -> None:
     assert outcome.findings["reason"].item() == (
         "10 cells hold no code of 2026; 9 of them hold one of another year. Check that the right year was chosen."
     )
+
+
+def reasons(outcome: CheckOutcome) -> dict[str, str]:
+    return dict(outcome.findings.select("column", "reason").rows())
+
+
+def test_codes_that_only_another_year_has_show_a_file_of_another_year() -> None:
+    outcome = Tables(header=[child(number, SEX="1") for number in range(3)]).outcomes()["of_the_year_that_was_chosen"]
+    assert (outcome.severity, outcome.passed) == ("error", False)
+    assert reasons(outcome) == {
+        "SEX": "3 of 3 cells hold codes of 2017 to 2024, which 2026 does not have. The file seems to be of 2017 to "
+        "2024. Upload it for its own year; if it is of 2026, mend SEX."
+    }
+
+
+def test_dates_that_have_to_lie_in_the_year_show_a_file_of_another_year() -> None:
+    ended = [("01/04/2023", 1), ("31/03/2024", 2), ("15/08/2023", 3), ("01/02/2024", 4)]
+    episodes = [episode(number, "01/01/2019", end) for end, number in ended]
+    outcome = Tables(episodes=episodes).outcomes()["of_the_year_that_was_chosen"]
+    assert reasons(outcome) == {
+        "DEC": "4 of 4 dates lie in the year 2024. The file seems to be of 2024. Upload it for its own year; if it is "
+        "of 2026, mend DEC."
+    }
+
+
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ({"header": [child(1, SEX="1"), child(2, SEX="2")]}, "two cells may be slips"),
+        ({"header": [child(number, SEX="1" if number else "M") for number in range(10)]}, "not nearly all cells"),
+        ({"header": [child(number) for number in range(9)]}, "nothing tells the year"),
+        ({"header": [child(number, SEX="?") for number in range(9)]}, "codes of no year"),
+        ({"episodes": [episode(number, "01/01/2019") for number in range(9)]}, "an episode may go on for years"),
+        ({"episodes": [episode(n, "01/01/2019", f"01/05/{2018 + n}") for n in range(7)]}, "a history of many years"),
+        ({"episodes": [episode(n, "01/01/2019", "31/03/2026") for n in range(9)]}, "the last day of the year"),
+        ({"episodes": [episode(n, "01/01/2019", "01/04/2025") for n in range(9)]}, "the first day of the year"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_file_that_may_well_be_of_its_year_is_not_taken_for_another(
+    tables: dict[str, list[dict[str, str]]], why: str
+) -> None:
+    assert Tables(**tables).outcomes()["of_the_year_that_was_chosen"].passed, why
 
 
 def test_needed_columns_that_are_hardly_filled_are_named() -> None:

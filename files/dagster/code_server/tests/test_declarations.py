@@ -106,6 +106,13 @@ def test_codes_are_those_of_their_year(year: int, table: str, column: str, holds
     assert holds_not not in codes
 
 
+def test_a_code_of_other_years_is_known_with_its_years() -> None:
+    changes = {2025: {"codes": ["A", "C"]}, 2026: {"codes": ["B", "C"]}}
+    years = {dataset.year: dataset for dataset in every_year(column("KIND", changes=changes))}
+    others = {year: dataset.tables["libraries"].columns["KIND"].other_codes for year, dataset in years.items()}
+    assert others == {2024: {"C": (2025, 2026)}, 2025: {"B": (2024, 2026)}, 2026: {"A": (2024, 2025)}}
+
+
 @pytest.mark.parametrize(("dataset", "year"), [("ssda903", 2016), ("ssda903", 2027), ("unheard_of", 2026)])
 def test_a_year_or_dataset_without_rules_is_named(dataset: str, year: int) -> None:
     with pytest.raises(UnknownDatasetError, match=dataset):
@@ -166,6 +173,8 @@ def test_one_word_is_for_all_profiles_and_a_mapping_for_each() -> None:
         (changed("widest_shared_range", to=0), "`widest_shared_range`", "1000000 if not given"),
         (column("OPENED", share="sector"), "column OPENED", "unchanged or month or year"),
         (column("KIND", changes={2025: {"codes": ["A"], "type": "text"}}), "column KIND", "`pattern`"),
+        (column("KIND", within_year=True), "column KIND", "only a date"),
+        (changed("year_ends", to="31 March"), "`year_ends`", "03-31"),
         (changed("checks", "once", "check", to="twice"), "check once: `check`", "unique, refers"),
         (changed("checks", "once", "columns", to=["ID"]), "check once", "no column ID"),
         (changed("checks", "once", "table", to="shops"), "check once", "no table shops"),

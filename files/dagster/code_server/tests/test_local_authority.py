@@ -38,6 +38,12 @@ SECOND = "20260402t101500-00000000000000bb"
 THIRD = "20260403t101500-00000000000000cc"
 GROUP = "ssda903/regional/2026/"
 HEADER = (SAMPLES / "header.csv").read_bytes()
+STRANGER = (SAMPLES / "episodes.csv").read_bytes().replace(b"TEST0003", b"TEST0099")
+_, _EPISODE, *_ = (SAMPLES / "episodes.csv").read_text().splitlines()
+EPISODES_OF_2024 = "\n".join(
+    [",".join(EPISODE), *[_EPISODE.replace("2025", "2023").replace("TEST0001", f"TEST{n}") for n in range(3)], ""]
+).encode()
+REFERENCE, ROW_COUNT = "episodes_have_a_header", "about_as_many_rows_as_last_year"
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
 
 
@@ -303,6 +309,12 @@ def test_a_file_that_cannot_be_trusted_is_rejected_with_a_reason_and_nothing_is_
     assert "TEST" not in authority.read("data-store", f"results/ssda903/2026/{FIRST}/report.json")
 
 
+def check_of(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """What the report says of the check."""
+    (found,) = (check for check in report["checks"] if check["name"] == name)
+    return dict(found)
+
+
 def test_a_check_that_stops_a_submission_rejects_it_and_names_the_rows(authority: Authority) -> None:
     header, *rows = HEADER.decode().splitlines()
     authority.upload("\n".join([header, *rows, *[rows[0]] * 30, ""]).encode())
@@ -315,25 +327,55 @@ def test_a_check_that_stops_a_submission_rejects_it_and_names_the_rows(authority
     (group,) = report["errors"]["by_rule"]
     assert (group["rule"], group["count"]) == ("one_header_per_child", 30)
     assert group["rows"][0] == 5
-    (check,) = (check for check in report["checks"] if check["name"] == "one_header_per_child")
+    check = check_of(report, "one_header_per_child")
     assert (check["severity"], check["passed"], check["findings"]) == ("error", False, 30)
     listed = csv.DictReader(io.StringIO(authority.read("data-store", f"results/ssda903/2026/{FIRST}/errors.csv")))
     assert [int(row["row"]) for row in listed] == [*range(5, 35)]
     assert authority.keys("shared") == set()
 
 
+def test_a_file_of_another_year_is_refused_and_the_year_is_named_that_it_seems_to_be_of(authority: Authority) -> None:
+    authority.upload(HEADER.replace(b",M,", b",1,").replace(b",F,", b",2,"))
+    authority.upload(EPISODES_OF_2024, SECOND)
+
+    authority.process_everything()
+
+    for submission, column, years in ((FIRST, "SEX", "2017 to 2024"), (SECOND, "DEC", "2024")):
+        report = authority.report(submission)
+        assert report["state"] == "rejected"
+        (shown,) = report["errors"]["shown"]
+        assert (shown["rule"], shown["column"]) == ("of_the_year_that_was_chosen", column)
+        assert f"The file seems to be of {years}. Upload it for its own year" in shown["reason"]
+    assert authority.keys("shared") == set()
+
+
+def test_a_file_of_another_year_is_accepted_for_its_own(authority: Authority) -> None:
+    authority.upload(EPISODES_OF_2024, year=2024)
+    authority.process_everything()
+    report = json.loads(authority.read("data-store", f"results/ssda903/2024/{FIRST}/report.json"))
+    assert (report["state"], report["errors"]["total"]) == ("accepted", 0)
+
+
+def test_an_authority_may_have_files_accepted_whatever_year_they_seem_to_be_of(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECK_THRESHOLDS", json.dumps({"ssda903": {"of_the_year_that_was_chosen": 1}}))
+    authority.upload(EPISODES_OF_2024)
+    authority.process_everything()
+    assert authority.report()["state"] == "accepted"
+
+
 def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authority) -> None:
     authority.upload("header.csv")
     authority.process_everything()
-    stranger = (SAMPLES / "episodes.csv").read_text().replace("TEST0003", "TEST0099")
-    authority.upload(stranger.encode(), SECOND)
+    authority.upload(STRANGER, SECOND)
     (request,) = authority.tick()
 
     outcome = authority.run(request)
 
     report = authority.report(SECOND)
     assert report["state"] == "accepted"
-    (check,) = (check for check in report["checks"] if check["name"] == "episodes_have_a_header")
+    check = check_of(report, REFERENCE)
     assert (check["severity"], check["passed"], check["findings"]) == ("warning", False, 1)
     assert check["shown"][0]["row"] == 5
     assert "TEST0099" not in json.dumps(report)
@@ -342,6 +384,99 @@ def test_a_check_that_warns_is_reported_and_shown_by_dagster(authority: Authorit
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert evaluations["rows_add_up"].passed
     assert evaluations["only_declared_columns"].passed
+
+
+def test_episodes_that_come_before_their_header_are_compared_when_it_comes(authority: Authority) -> None:
+    authority.upload(STRANGER)
+    authority.process_everything()
+    before = check_of(authority.report(), REFERENCE)
+    assert (before["made"], before["passed"]) == (False, False)
+    assert "no table header of 2026 has been accepted" in before["shown"][0]["reason"]
+    authority.upload("header.csv", SECOND)
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    report = authority.report(SECOND)
+    found = check_of(report, REFERENCE)
+    assert report["state"] == "accepted"
+    assert (found["made"], found["passed"], found["severity"], found["findings"]) == (True, False, "warning", 1)
+    (shown,) = found["shown"]
+    assert (shown["table"], shown["row"], shown["column"]) == ("episodes", 5, "CHILD")
+    assert f"sent before as {FIRST}" in shown["reason"]
+    listed = authority.read("data-store", f"results/ssda903/2026/{SECOND}/errors.csv")
+    assert "5,CHILD,episodes_have_a_header" in listed
+    evaluations = {found.check_name: found for found in outcome.get_asset_check_evaluations()}
+    assert not evaluations["ssda903__episodes_have_a_header"].passed
+    assert "TEST0099" not in json.dumps(report)
+
+
+def test_a_check_that_is_not_made_yet_is_none_of_dagsters(authority: Authority) -> None:
+    authority.upload("episodes.csv")
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    evaluated = {found.check_name for found in outcome.get_asset_check_evaluations()}
+    assert "ssda903__episodes_do_not_overlap" in evaluated
+    assert "ssda903__episodes_have_a_header" not in evaluated
+    (stage,) = outcome.asset_materializations_for_node("checked")
+    results = {record.data["check"]: record.data["result"] for record in stage.metadata["checks"].records}
+    assert results["Every child with an episode is in the header."] == "not made"
+
+
+def test_a_correction_of_the_header_is_compared_with_the_episodes_that_stay(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+    authority.upload(HEADER.replace(b"TEST0003", b"TEST0004"), THIRD)
+    authority.process_everything()
+
+    assert check_of(authority.report(THIRD), REFERENCE)["shown"][0]["row"] == 5
+
+
+@pytest.mark.parametrize("ends_last", ["header", "episodes"])
+def test_tables_whose_runs_go_on_at_the_same_time_are_compared_by_the_one_that_ends_last(
+    authority: Authority, ends_last: str
+) -> None:
+    files = {"header": HEADER, "episodes": STRANGER}
+    first = files.pop(ends_last)
+    (second,) = files.values()
+    authority.upload(first)
+    authority.upload(second, SECOND)
+    longer, shorter = authority.tick()
+    with before_the_first_write_to(authority, f"{FIRST}/report.json", lambda: authority.run(shorter)):
+        outcome = authority.run(longer)
+
+    assert outcome.success
+    found = check_of(authority.report(), REFERENCE)
+    assert (found["made"], found["passed"], found["shown"][0]["row"]) == (True, False, 5)
+    assert authority.current() == {"header": SECOND, "episodes": SECOND, ends_last: FIRST}
+    listed = authority.read("data-store", f"results/ssda903/2026/{FIRST}/errors.csv")
+    assert listed.count("episodes_have_a_header") == 1
+    (stage,) = outcome.asset_materializations_for_node("report")
+    assert stage.metadata["warnings"].value == "Every child with an episode is in the header."
+
+
+def test_what_the_upload_held_before_it_was_replaced_is_not_compared_with(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    authority.upload("episodes.csv")
+    authority.process_everything()
+
+    assert not check_of(authority.report(), REFERENCE)["made"]
+
+
+def test_a_table_whose_stages_are_past_their_date_is_said_to_be_unchecked(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    client().delete_object(Bucket=authority.buckets["workspace"], Key=f"cleaned/ssda903/2026/{FIRST}/header.parquet")
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+
+    found = check_of(authority.report(SECOND), REFERENCE)
+    assert not found["made"]
+    assert "nothing is kept any more" in found["shown"][0]["reason"]
 
 
 def test_dagster_shows_what_columns_hold_and_what_checks_found_without_a_cell(authority: Authority) -> None:
@@ -371,6 +506,49 @@ def test_an_authority_sets_its_own_thresholds(authority: Authority, monkeypatch:
     authority.process_everything()
 
     assert authority.report()["state"] == "accepted"
+
+
+def twice_as_many(header: bytes) -> bytes:
+    _, rows = header.split(b"\n", 1)
+    return header + rows.replace(b"TEST0", b"TEST1")
+
+
+def test_a_table_with_far_more_rows_than_in_the_year_before_is_warned_of(authority: Authority) -> None:
+    authority.upload("header.csv", FIRST, year=2025)
+    authority.process_everything()
+    authority.upload(twice_as_many(HEADER), SECOND)
+    (request,) = authority.tick()
+
+    outcome = authority.run(request)
+
+    report = authority.report(SECOND)
+    check = check_of(report, ROW_COUNT)
+    assert report["state"] == "accepted"
+    assert (check["severity"], check["passed"], check["findings"]) == ("warning", False, 1)
+    assert check["shown"][0]["reason"].startswith("6 rows, and 3 in the year before.")
+    evaluations = {found.check_name: found for found in outcome.get_asset_check_evaluations()}
+    found = evaluations["ssda903__about_as_many_rows_as_last_year"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+def test_an_authority_says_how_much_a_table_may_change_from_year_to_year(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv", FIRST, year=2025)
+    authority.process_everything()
+    for submission, threshold, rows in ((SECOND, 1.0, twice_as_many(HEADER)), (THIRD, 0.3, twice_as_many(HEADER)[:-1])):
+        monkeypatch.setenv("CHECK_THRESHOLDS", json.dumps({"ssda903": {"about_as_many_rows_as_last_year": threshold}}))
+        authority.upload(rows, submission)
+        authority.process_everything()
+
+    assert check_of(authority.report(SECOND), ROW_COUNT)["passed"]
+    assert not check_of(authority.report(THIRD), ROW_COUNT)["passed"]
+
+
+def test_of_the_first_year_nothing_is_said_of_the_year_before(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    assert "about_as_many_rows_as_last_year" not in {check["name"] for check in authority.report()["checks"]}
 
 
 def test_a_workbook_is_read_sheet_by_sheet_into_the_same_results(authority: Authority) -> None:
@@ -781,19 +959,13 @@ def test_what_cannot_be_removed_of_one_year_holds_up_no_other_and_is_on_record_n
     assert (whole["dataset"], whole["submissions"]) == ("unheard_of", [SECOND])
     assert "failed" not in whole
 
-    monkeypatch.setattr(retention, "datetime", _ASecondLater)
+    monkeypatch.setattr(retention, "datetime", as_of(seconds=1))
     authority.execute("retention")
 
     assert authority.versions("data-store", FIRST) == []
     again, second = authority.removals()
     assert again == first
     assert [(entry["dataset"], "failed" in entry) for entry in second["removed"]] == [("ssda903", False)]
-
-
-class _ASecondLater(datetime):
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> _ASecondLater:
-        return cls.fromtimestamp(super().now(tz).timestamp() + 1, tz)
 
 
 def test_with_the_last_report_of_a_year_its_index_goes(authority: Authority) -> None:
@@ -839,17 +1011,75 @@ def test_an_upload_of_what_is_not_declared_goes_after_the_shortest_time_that_is(
 
 def test_an_upload_that_no_run_has_reported_goes_too(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     authority.upload("header.csv", dataset="unheard_of")
-    monkeypatch.setattr(retention, "datetime", _InTwentyYears)
+    monkeypatch.setattr(retention, "datetime", as_of(days=20 * 365))
 
     authority.execute("retention")
 
     assert authority.versions("data-store", FIRST) == []
 
 
-class _InTwentyYears(datetime):
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> _InTwentyYears:
-        return cls.fromtimestamp(super().now(tz).timestamp() + 20 * 365 * 86400, tz)
+def as_of(**later: int) -> type[datetime]:
+    """A clock that is ahead."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return cls.fromtimestamp((super().now(tz) + timedelta(**later)).timestamp(), tz)
+
+    return Ahead
+
+
+def test_old_stages_go_from_the_workspace_and_nothing_else_does(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    before = {bucket: authority.keys(bucket) for bucket in ("data-store", "shared")}
+    stages = authority.versions("workspace", FIRST)
+    days = declared("ssda903", 2026).retention.workspace
+
+    monkeypatch.setattr(retention, "datetime", as_of(days=days - 1))
+    authority.execute("retention")
+    assert authority.versions("workspace", FIRST) == stages
+
+    monkeypatch.setattr(retention, "datetime", as_of(days=days + 1))
+    authority.execute("retention")
+
+    assert authority.versions("workspace", FIRST) == []
+    on_the_day_before, on_the_day = authority.removals()
+    assert on_the_day_before["removed"] == []
+    (removed,) = on_the_day["removed"]
+    assert (removed["dataset"], removed["year"], removed["submissions"]) == ("ssda903", 2026, [])
+    assert removed["versions"] == {"workspace": len(stages)} == {"workspace": 4}
+    kept = {key for key in authority.keys("data-store") if not key.startswith("retention/")}
+    assert {"data-store": kept, "shared": authority.keys("shared")} == before
+    assert authority.current() == {"header": FIRST}
+    assert authority.report()["state"] == "accepted"
+    assert authority.tick() == [], "what is done is not asked for again"
+
+
+def test_of_one_year_only_the_stages_go_that_are_old_enough(authority: Authority) -> None:
+    authority.upload("header.csv")
+    authority.process_everything()
+    old = authority.keys("workspace")
+    authority.upload("episodes.csv", SECOND)
+    authority.process_everything()
+    young = authority.keys("workspace") - old
+
+    def aged(parsed: dict[str, Any], **_: object) -> None:
+        """S3 lists the old ones as written forty days ago."""
+        for entry in parsed.get("Contents", []):
+            entry["LastModified"] -= timedelta(days=40 if entry["Key"] in old else 0)
+
+    events = authority.storage().client.meta.events
+    events.register("after-call.s3.ListObjectsV2", aged)
+    try:
+        authority.execute("retention")
+    finally:
+        events.unregister("after-call.s3.ListObjectsV2", aged)
+
+    assert authority.versions("workspace", FIRST) == []
+    assert authority.keys("workspace") == young
 
 
 @pytest.mark.parametrize("job", ["retention", "withdraw", "settle_submissions"])

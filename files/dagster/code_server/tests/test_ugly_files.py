@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every file of the library has the outcome that the library says, from the bytes to cleaned rows."""
+"""Every file of the library has the outcome that the library says, from the bytes to what the checks find."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -13,8 +14,9 @@ import workbooks
 from buckets import SAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from localgov_pipeline.lib.checks import CheckOutcome, check
 from localgov_pipeline.lib.cleaning import clean, refuse_without_rows
-from localgov_pipeline.lib.declarations import declared, declared_datasets
+from localgov_pipeline.lib.declarations import Dataset, declared, declared_datasets
 from localgov_pipeline.lib.findings import FileRefusedError, Finding
 from localgov_pipeline.lib.reading import read
 from ugly_files import LIBRARY, PLANTED, TWO, Accepted, Place, Refused, Ugly
@@ -24,31 +26,51 @@ WHAT_TO_DO = re.compile(
 )
 
 
+class Told(NamedTuple):
+    """What an uploader is told of a file that is not refused."""
+
+    rows: dict[str, int]
+    notices: list[Finding]
+    errors: list[Finding]
+    warnings: list[CheckOutcome]
+
+
 def outcome(ugly: Ugly, folder: Path) -> tuple[Accepted | Refused, list[str]]:
     """What became of the file, and everything that is said about it."""
     path = folder / "upload"
     path.write_bytes(ugly.content if isinstance(ugly.content, bytes) else ugly.content())
     try:
-        rows, notices, errors = read_and_cleaned(path, ugly.dataset, folder)
+        told = read_cleaned_and_checked(path, declared(ugly.dataset, 2026), folder)
     except FileRefusedError as refused:
         return Refused(places(refused.findings), said(refused.findings)), [
             finding.reason for finding in refused.findings
         ]
-    reasons = [*(notice.reason for notice in notices), *(error.reason for error in errors)]
-    return Accepted(rows, places(notices), places(errors)), reasons
+    reasons = [finding.reason for finding in (*told.notices, *told.errors)]
+    reasons += [reason for warning in told.warnings for reason in warning.findings["reason"]]
+    warnings = tuple(warning.name for warning in told.warnings)
+    return Accepted(told.rows, places(told.notices), places(told.errors), warnings), reasons
 
 
-def read_and_cleaned(path: Path, dataset: str, folder: Path) -> tuple[dict[str, int], list[Finding], list[Finding]]:
-    rows: dict[str, int] = {}
-    notices: list[Finding] = []
-    errors: list[Finding] = []
-    for table in read(path, declared(dataset, 2026), folder):
+def read_cleaned_and_checked(path: Path, dataset: Dataset, folder: Path) -> Told:
+    tables, errors, told = {}, {}, Told({}, [], [], [])
+    for table in read(path, dataset, folder):
         kept, broken = pl.collect_all(clean(table.rows, table.table))
         refuse_without_rows(table.rows.select(pl.len()).collect().item(), len(kept), table.table)
-        rows[table.table.name] = len(kept)
-        notices += table.notices
-        errors += [Finding(*error) for error in broken.rows()]
-    return rows, notices, errors
+        name = table.table.name
+        tables[name], errors[name] = kept.lazy(), broken.lazy()
+        told.rows[name] = len(kept)
+        told.notices.extend(table.notices)
+        told.errors.extend(Finding(*error) for error in broken.rows())
+    failed = [outcome for outcome in check(tables, dataset, None, {}, errors=errors) if not outcome.passed]
+    refuse_by_checks(failed)
+    told.warnings.extend(failed)
+    return told
+
+
+def refuse_by_checks(failed: list[CheckOutcome]) -> None:
+    stopping = [outcome.findings.select(Finding._fields) for outcome in failed if outcome.severity == "error"]
+    if stopping:
+        raise FileRefusedError([Finding(*row) for row in pl.concat(stopping).iter_rows()])
 
 
 def places(findings: list[Finding] | tuple[Finding, ...]) -> tuple[Place, ...]:

@@ -55,7 +55,7 @@ def apart() -> bytes:
 def merged() -> bytes:
     def fill(workbook: Workbook) -> None:
         sheet = header_sheet(workbook)
-        sheet.merge_range(1, 0, 2, 0, "TEST0001")
+        sheet.merge_range(1, 1, 2, 1, "M")
 
     return made(fill)
 

@@ -10,12 +10,14 @@ from typing import Literal, NamedTuple
 import polars as pl
 
 from localgov_pipeline.lib.cleaning import ERROR_SCHEMA, ROW
-from localgov_pipeline.lib.declarations import Check, Dataset
+from localgov_pipeline.lib.declarations import Check, Column, Dataset
 from localgov_pipeline.lib.rules import day_number
 
 FINDING_SCHEMA = pl.Schema({**ERROR_SCHEMA, "table": pl.String()})
 # Of one check; the counts are of all.
 FINDINGS_LISTED = 10_000
+# Fewer cells of another year may be slips.
+_CELLS_OF_ANOTHER_YEAR = 3
 _NOT_ENDED = date(9999, 12, 31)
 _MARK = "mark"
 # A power of two that is above every number of a day.
@@ -23,19 +25,22 @@ _DAYS = 1 << 17
 
 
 class CheckOutcome(NamedTuple):
-    """`findings` has FINDING_SCHEMA, the first FINDINGS_LISTED of them; `counts` has `findings`, the number of all."""
+    """`findings` has FINDING_SCHEMA, the first FINDINGS_LISTED of them; `counts` has `findings`, the number of all.
+    One that is not `made` has a single finding, which says what there has to be first."""
 
     name: str
     severity: Literal["error", "warning"]
     passed: bool
     findings: pl.DataFrame
     counts: dict[str, int]
+    made: bool = True
 
 
 class _Given(NamedTuple):
     tables: Mapping[str, pl.LazyFrame]
     errors: Mapping[str, pl.LazyFrame]
     about: frozenset[str]
+    sent_as: Mapping[str, str]
     previous: Mapping[str, int]
     dataset: Dataset
 
@@ -47,17 +52,20 @@ def check(
     thresholds: Mapping[str, float],
     *,
     about: Collection[str] | None = None,
+    sent_as: Mapping[str, str] | None = None,
     errors: Mapping[str, pl.LazyFrame] | None = None,
 ) -> list[CheckOutcome]:
-    """Each declared check for which there is what it compares; one that cannot be made has no outcome.
+    """Each declared check that is about the submission. Between two tables it is about the submission of either, and
+    where the other table is not there, its outcome says so; any other check for which something is missing has none.
 
     `tables`: cleaned, with `row`; those of the submission and, to compare with, others of the same dataset and year.
-    `about`: tables of the submission, the only ones of which something is said (all, if not given). `errors`: of the
-    cleaning, by table, without which codes are not checked. `thresholds` go before the declared ones; those of
-    checks that the year does not have are left aside.
+    `about`: tables of the submission (all, if not given). `sent_as`: the others that are current, each with its
+    submission; of those that are not in `tables` nothing is kept any more. `errors`: of the cleaning, by table,
+    without which codes are not checked. `thresholds` go before the declared ones; those of checks that the year does
+    not have are left aside.
     """
     named = frozenset(tables if about is None else about)
-    given = _Given(tables, errors or {}, named, previous_year_rows or {}, dataset)
+    given = _Given(tables, errors or {}, named, sent_as or {}, previous_year_rows or {}, dataset)
     outcomes: list[CheckOutcome] = []
     for name, declared in dataset.checks.items():
         threshold = thresholds.get(name, declared.threshold)
@@ -70,18 +78,45 @@ def check(
 
 
 def _of_rows(name: str, declared: Check, threshold: float, given: _Given) -> Iterator[CheckOutcome]:
-    """A check that finds rows of one table."""
+    """A check that finds rows of one table. What two submissions hold stops neither: which of them is wrong, and which
+    comes first, is not known."""
     table = str(declared.table)
-    if table not in given.about or table not in given.tables or (declared.to and declared.to not in given.tables):
+    compared = {table, declared.to} - {None}
+    if not compared & given.about or table not in {*given.tables, *given.sent_as}:
         return
+    if absent := compared - set(given.tables):
+        yield _not_made(name, table, str(absent.pop()), given)
+        return
+    severity = declared.severity if compared <= given.about else "warning"
     faulty, column, reason = _faulty(declared, given.tables, given.dataset.called)
+    if table not in given.about:
+        reason = f"In the file that was sent before{_as_what(table, given)}: {reason}"
     checked, found = pl.collect_all([given.tables[table].select(pl.len()), faulty], engine="streaming")
     rows = found[ROW].sort()
     said = {"column": column, "rule": name, "reason": reason, "table": table}
     findings = rows.head(FINDINGS_LISTED).to_frame().with_columns(**{key: pl.lit(value) for key, value in said.items()})
     passed = len(rows) <= threshold * checked.item()
     counts = {"rows": checked.item(), "findings": len(rows)}
-    yield CheckOutcome(name, declared.severity, passed, findings.cast(FINDING_SCHEMA), counts)
+    yield CheckOutcome(name, severity, passed, findings.cast(FINDING_SCHEMA), counts)
+
+
+def _as_what(table: str, given: _Given) -> str:
+    return f" as {given.sent_as[table]}" if table in given.sent_as else ""
+
+
+def _not_made(name: str, table: str, absent: str, given: _Given) -> CheckOutcome:
+    reason = (
+        f"Not checked yet: no table {absent} of {given.dataset.year} has been accepted. Upload it, and its report says "
+        "what does not fit."
+    )
+    if absent in given.sent_as:
+        reason = (
+            f"Not checked: of the table {absent}, sent{_as_what(absent, given)}, nothing is kept any more to compare "
+            "with. To have the tables compared, upload them in one workbook."
+        )
+    own = table if table in given.about else given.dataset.checks[name].to
+    findings = pl.DataFrame([(None, None, name, reason, own)], schema=FINDING_SCHEMA, orient="row")
+    return CheckOutcome(name, "warning", False, findings, {"findings": 1}, made=False)
 
 
 def _faulty(declared: Check, tables: Mapping[str, pl.LazyFrame], record: str | None) -> tuple[pl.LazyFrame, str, str]:
@@ -165,6 +200,8 @@ def _compared(declared: Check, threshold: float, table: str, given: _Given) -> l
     if declared.check == "unknown_codes":
         errors = given.errors.get(table)
         return None if errors is None else _unknown(rows, errors, threshold, given.dataset.year)
+    if declared.check == "another_year":
+        return _of_another_year(rows, given.errors.get(table), threshold, table, given.dataset)
     columns, key = given.dataset.tables[table].columns, given.dataset.tables[table].key
     # Rows without their key are no longer there.
     needed = [name for name, column in columns.items() if column.mandatory and name not in key]
@@ -195,6 +232,64 @@ def _unknown(rows: pl.LazyFrame, errors: pl.LazyFrame, threshold: float, year: i
             reason = f"{cells} cells hold no code of {year}; {of_another_year} of them hold one of another year.{hint}"
             found.append((column, reason))
     return found
+
+
+def _of_another_year(
+    rows: pl.LazyFrame, errors: pl.LazyFrame | None, threshold: float, table: str, dataset: Dataset
+) -> list[tuple[str | None, str]]:
+    """Columns of which nearly all cells are of another year. One is enough: most say nothing about the year."""
+
+    def is_meant(cells: int, filled: int) -> bool:
+        return cells >= _CELLS_OF_ANOTHER_YEAR and cells > threshold * filled
+
+    def advice(name: str, years: str) -> str:
+        return f"The file seems to be of {years}. Upload it for its own year; if it is of {dataset.year}, mend {name}."
+
+    columns = dataset.tables[table].columns
+    found: list[tuple[str | None, str]] = []
+    for name, (cells, filled) in _cells_with_other_codes(rows, errors, columns).items():
+        if is_meant(cells, filled):
+            years = _spans({year for known in columns[name].other_codes.values() for year in known})
+            said = f"{cells} of {filled} cells hold codes of {years}, which {dataset.year} does not have."
+            found.append((name, f"{said} {advice(name, years)}"))
+    for name in [name for name, column in columns.items() if column.within_year]:
+        year, cells, filled = _most_frequent_year(rows, name, dataset.year_ends)
+        if year != dataset.year and is_meant(cells, filled):
+            found.append((name, f"{cells} of {filled} dates lie in the year {year}. {advice(name, str(year))}"))
+    return found
+
+
+def _cells_with_other_codes(
+    rows: pl.LazyFrame, errors: pl.LazyFrame | None, columns: Mapping[str, Column]
+) -> dict[str, tuple[int, int]]:
+    """Column to how many of its cells hold a code of another year, and how many hold anything."""
+    coded = [name for name, column in columns.items() if column.other_codes]
+    if errors is None or not coded:
+        return {}
+    is_filled = pl.col("rule") != "mandatory"
+    another = (pl.col("rule") == "code_of_another_year").sum()
+    of_columns = errors.filter(pl.col("column").is_in(coded)).group_by("column")
+    counted = of_columns.agg(another.alias("another"), is_filled.sum().alias("filled"))
+    kept, wrong = pl.collect_all([rows.select(pl.col(coded).count()), counted], engine="streaming")
+    return {name: (cells, filled + kept[name].item()) for name, cells, filled in wrong.sort("column").iter_rows()}
+
+
+def _most_frequent_year(rows: pl.LazyFrame, column: str, year_ends: str) -> tuple[int | None, int, int]:
+    """The year of a return, how many dates lie in it, and how many dates there are."""
+    month, day = (int(part) for part in year_ends.split("-"))
+    date_of = pl.col(column).dt
+    is_later = date_of.month().cast(pl.Int32) * 100 + date_of.day() > month * 100 + day
+    years = rows.select(date_of.year() + is_later.cast(pl.Int32)).drop_nulls()
+    counted = years.group_by(column).len().sort("len", column).collect(engine="streaming")
+    return (*counted.row(-1), int(counted["len"].sum())) if len(counted) else (None, 0, 0)
+
+
+def _spans(years: Collection[int]) -> str:
+    """`2017 to 2024 or 2026`."""
+    firsts = [year for year in sorted(years) if year - 1 not in years]
+    lasts = [year for year in sorted(years) if year + 1 not in years]
+    spans = (f"{first} to {last}" if first < last else str(first) for first, last in zip(firsts, lasts, strict=True))
+    return " or ".join(spans)
 
 
 def _unfilled(rows: pl.LazyFrame, needed: list[str], threshold: float) -> list[tuple[str | None, str]]:

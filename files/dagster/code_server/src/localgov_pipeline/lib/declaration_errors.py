@@ -21,6 +21,7 @@ FORMS = {
     "schema_version": "a number that grows when what is shared takes another form, such as 1",
     "format": "csv or xml",
     "widest_shared_range": "how far apart the bounds of a number may be that is shared unchanged; 1000000 if not given",
+    "year_ends": 'month and day on which the year of a return ends, such as "03-31"; 12-31 if not given',
     "profiles": "a mapping of at least one profile, such as `regional: {title: For the organisation}`",
     "linked": "true or false",
     "retention": "days, as `{workspace: 30, results: 1095, shared: 2190}`",
@@ -34,6 +35,7 @@ FORMS = {
     "mandatory": "true or false",
     "share": "never, unchanged, month, year, sector or pseudonym, or a mapping that gives one for every profile",
     "pattern": "alphanumeric, postcode or free",
+    "within_year": "true for a date that lies in the year of the return; false if not given",
     "date_format": "DD/MM/YYYY or YYYY-MM-DD",
     "codes": "a list of codes, or a mapping of codes to their words",
     "changes": "years, each with the keys that are different from it on, such as `2025: {codes: [A, B]}`",
@@ -42,9 +44,9 @@ FORMS = {
     "identifier": "true or false",
     "reading": "for XML, where in the file a value stands, such as {from: Child/Name}",
     "entity": "whom the column identifies, such as child",
-    "check": "unique, refers, no_overlap, order, row_count_change, unknown_codes or missing_mandatory",
+    "check": "unique, refers, no_overlap, order, row_count_change, unknown_codes, missing_mandatory or another_year",
     "severity": "error or warning",
-    "threshold": "a share of 0 or more, such as 0.05",
+    "threshold": "a share of 0 or more, such as 0.05; of another_year, a share of what is filled of a column",
 }
 
 

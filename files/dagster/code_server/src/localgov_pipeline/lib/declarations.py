@@ -43,7 +43,8 @@ class Retention(_Declared):
 class Column(_Declared):
     """`share` (profile to form) has no default: whoever adds a column decides what leaves the local authority.
 
-    `other_codes` are those of other years: whoever uses one may have chosen the wrong year.
+    `other_codes` are those of other years, each with its years: whoever uses one may have chosen the wrong year. So may
+    whoever has dates of another year in a column that is `within_year`.
     """
 
     type: Literal["text", "date", "code", "integer"]
@@ -53,7 +54,8 @@ class Column(_Declared):
     pattern: Literal["alphanumeric", "postcode", "free"] | None = None
     date_format: Literal["DD/MM/YYYY", "YYYY-MM-DD"] = "DD/MM/YYYY"
     codes: dict[str, str | list[str] | None] = Field(default_factory=dict)
-    other_codes: frozenset[str] = frozenset()
+    within_year: bool = False
+    other_codes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     minimum: int | None = Field(default=None, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
     maximum: int | None = Field(default=None, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
     identifier: bool = False
@@ -75,6 +77,8 @@ class Column(_Declared):
             raise ValueError("a code column, and no other, has `codes`: a list, or a mapping of codes to their words")
         if self.type != "integer" and (self.minimum, self.maximum) != (None, None):
             raise ValueError("only an integer has a `minimum` and a `maximum`")
+        if self.type != "date" and self.within_year:
+            raise ValueError("only a date is `within_year`")
         if self.width is not None and self.width < 0:
             raise ValueError(f"no number fits: its `minimum` {self.minimum} is above its `maximum` {self.maximum}")
         return self
@@ -152,13 +156,23 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "row_count_change": (),
     "unknown_codes": (),
     "missing_mandatory": (),
+    "another_year": (),
 }
-Kind = Literal["unique", "refers", "no_overlap", "order", "row_count_change", "unknown_codes", "missing_mandatory"]
+Kind = Literal[
+    "unique",
+    "refers",
+    "no_overlap",
+    "order",
+    "row_count_change",
+    "unknown_codes",
+    "missing_mandatory",
+    "another_year",
+]
 
 
 class Check(_Declared):
-    """`threshold` is the share of rows (of cells, for codes) that may be at fault before the check fails; for the
-    number of rows, by how much it may differ from the year before."""
+    """`threshold` is the share of rows (of cells, for codes and years) that may be at fault before the check fails; for
+    the number of rows, by how much it may differ from the year before."""
 
     check: Kind
     title: str
@@ -190,6 +204,8 @@ class Dataset(_Declared):
     `widest_shared_range`: how far apart the bounds of a number that is shared unchanged may be. A number that may be
     anything can carry an identifier, such as the ten digits of an NHS number; one among a million counts something.
     It limits what is shared, and never what a cell may hold.
+
+    `year_ends`: month and day on which the year of a return ends; the year is called by that day.
     """
 
     name: str
@@ -199,6 +215,7 @@ class Dataset(_Declared):
     schema_version: int = Field(gt=0)
     format: Literal["csv", "xml"]
     widest_shared_range: int = Field(default=1_000_000, gt=0)
+    year_ends: str = Field(default="12-31", pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")
     profiles: dict[str, Profile] = Field(min_length=1)
     retention: Retention
     checks: dict[str, Check]
@@ -315,12 +332,24 @@ def _column_for_year(rules: object, year: int, document: Mapping[str, Any]) -> o
     for since, change in sorted(changes.items()):
         if since <= year:
             merged.update(change)
-    versions = [version for version in (rules, *changes.values()) if isinstance(version.get("codes"), list | dict)]
-    if len(versions) > 1:
-        merged["other_codes"] = {code for version in versions for code in version["codes"]} - set(merged["codes"])
+    codes = _codes_by_year(rules, changes, range(document["first_year"], document["last_year"] + 1))
+    if year in codes:
+        others = frozenset[str]().union(*codes.values()) - codes[year]
+        merged["other_codes"] = {code: [other for other in codes if code in codes[other]] for code in others}
     if isinstance(share := merged.get("share"), str):
         merged["share"] = dict.fromkeys(_mapping(document, "profiles"), share)
     return merged
+
+
+def _codes_by_year(rules: Mapping[str, Any], changes: Mapping[int, Any], years: range) -> dict[int, frozenset[str]]:
+    """The codes of a column that has others in other years, by year; of any other column nothing."""
+    versions = [(years[0], rules), *sorted(changes.items())]
+    listed = [(since, version.get("codes")) for since, version in versions]
+    codes = {since: frozenset(found) for since, found in listed if isinstance(found, list | dict)}
+    if len(codes) < 2:
+        return {}
+    known = [year for year in years if _holds(rules, year) and year >= min(codes)]
+    return {year: codes[max(since for since in codes if since <= year)] for year in known}
 
 
 DATASETS = resources.files("localgov_pipeline") / "datasets"

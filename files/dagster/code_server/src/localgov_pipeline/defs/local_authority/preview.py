@@ -44,10 +44,16 @@ def checks(entries: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
         dg.TableRecord(
             {
                 "check": entry["title"],
-                "result": "passed" if entry["passed"] else _FAILED[entry["severity"]],
+                "result": _result(entry),
                 "findings": entry["findings"],
             }
         )
         for entry in entries
     ]
     return dg.MetadataValue.table(records, _CHECKS)
+
+
+def _result(entry: Mapping[str, Any]) -> str:
+    if not entry["made"]:
+        return "not made"
+    return "passed" if entry["passed"] else _FAILED[entry["severity"]]

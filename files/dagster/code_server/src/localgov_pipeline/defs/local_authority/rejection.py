@@ -11,7 +11,7 @@ import dagster as dg
 
 from localgov_pipeline.defs.attempts import NO_MORE_RUNS, RETRIED
 from localgov_pipeline.defs.discretion import StepFailedError
-from localgov_pipeline.defs.local_authority.standing import settle
+from localgov_pipeline.defs.local_authority.standing import Standing, settle
 from localgov_pipeline.defs.local_authority.submission import Facts, SubmissionResource
 from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import CSV, JSON, Storage
@@ -55,12 +55,12 @@ def reject(
     finish(storage, report)
 
 
-def finish(storage: Storage, report: "outputs.Report") -> None:
+def finish(storage: Storage, report: "outputs.Report") -> Standing:
     """The report first: what is shared follows from it."""
     from localgov_pipeline.lib import outputs
 
     storage.put(storage.data_store, report.submission.report_key, outputs.report_json(report), JSON)
-    settle(storage, report.submission.dataset_year)
+    return settle(storage, report.submission.dataset_year)
 
 
 def _remove_results(storage: Storage, submission: SubmissionResource) -> None:

@@ -4,7 +4,6 @@
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 
@@ -60,11 +59,7 @@ def checked(
     scratch: Scratch,
 ) -> Iterator[dg.Output[Facts] | dg.AssetCheckResult]:
     with values_kept_out_of_logs():
-        outcomes = comparison.outcomes(storage, submission, scratch, cleaned)
-        entries = [comparison.entry(outcome, submission) for outcome in outcomes]
-        facts = cleaned._replace(checks=tuple(entries))
-        comparison.write_findings(outcomes, scratch)
-    refused = comparison.refusal_of(outcomes, facts)
+        facts, refused = comparison.compare(storage, submission, scratch, cleaned)
     if refused is not None:
         context.log.info("Refused: %s", refused)
         reject(storage, submission, refused, facts)
@@ -72,22 +67,22 @@ def checked(
         with values_kept_out_of_logs():
             _write_results(storage, submission, scratch, facts)
             columns = preview.columns(facts.tables, submission, scratch)
-        failed = sum(not entry["passed"] for entry in entries)
+        made = [entry for entry in facts.checks if entry["made"]]
         metadata: dict[str, int | dg.TableMetadataValue] = {
-            "checks made": len(entries),
-            "checks that failed": failed,
-            "checks": preview.checks(entries),
+            "checks made": len(made),
+            "checks that failed": sum(not entry["passed"] for entry in made),
+            "checks": preview.checks(facts.checks),
             "what the columns hold": columns,
         }
         yield dg.Output(facts, output_name="checked", metadata=metadata, data_version=facts.version())
-    yield from _check_results(entries, submission)
+    yield from _check_results(facts, submission)
 
 
-def _check_results(entries: list[dict[str, Any]], submission: SubmissionResource) -> Iterator[dg.AssetCheckResult]:
+def _check_results(facts: Facts, submission: SubmissionResource) -> Iterator[dg.AssetCheckResult]:
     known = {spec.name for spec in CHECKS}
-    for entry in entries:
+    for entry in facts.checks:
         name = check_name(submission.dataset, entry["name"])
-        if name in known:
+        if name in known and entry["made"]:
             yield dg.AssetCheckResult(
                 asset_key="checked",
                 check_name=name,
@@ -108,9 +103,7 @@ def _write_results(storage: Storage, submission: SubmissionResource, scratch: Sc
         path = folder / f"{name}.csv"
         outputs.write_result(pl.scan_parquet(scratch.folder("cleaned") / f"{name}.parquet"), tables[name], path)
         storage.put_file(storage.data_store, identity.result_key(path.name), path, CSV)
-    errors = folder / "errors.csv"
-    pl.concat([comparison.cell_errors(scratch, facts), comparison.findings(scratch)]).sink_csv(errors)
-    storage.put_file(storage.data_store, identity.result_key("errors.csv"), errors, CSV)
+    comparison.write_errors(storage, submission, scratch, facts)
     # A version before may have held other tables.
     kept = {
         identity.result_key(name) for name in ("report.json", "errors.csv", *(f"{name}.csv" for name in facts.tables))

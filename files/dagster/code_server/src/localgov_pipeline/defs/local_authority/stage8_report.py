@@ -4,6 +4,7 @@
 # No postponed annotations here: Dagster must see the type of `context` itself.
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,6 +14,9 @@ from localgov_pipeline.defs.local_authority.rejection import finish
 from localgov_pipeline.defs.local_authority.submission import SUBMISSIONS, Facts, SubmissionResource
 from localgov_pipeline.defs.scratch import Scratch
 from localgov_pipeline.defs.storage import Storage
+
+if TYPE_CHECKING:
+    from localgov_pipeline.lib import outputs
 
 
 @dg.asset(
@@ -24,6 +28,28 @@ from localgov_pipeline.defs.storage import Storage
 def report(
     context: dg.AssetExecutionContext, shared: Facts, storage: Storage, submission: SubmissionResource, scratch: Scratch
 ) -> dg.MaterializeResult[None]:
+    document = _document(shared, submission, scratch)
+    current = finish(storage, document).current
+    with values_kept_out_of_logs():
+        compared = comparison.compare_with_what_came(current, storage, submission, scratch, shared)
+        if compared is not None:
+            comparison.write_errors(storage, submission, scratch, compared)
+    if compared is not None:
+        document = document._replace(checks=compared.checks, finished_at=datetime.now(UTC))
+        finish(storage, document)
+    _verify(storage, shared)
+    failed = [check["title"] for check in document.checks if not check["passed"]]
+    metadata: dict[str, int | str] = {
+        "state": document.state,
+        "rows": document.rows.written,
+        "errors": document.errors.total,
+        "warnings": "; ".join(failed) or "none",
+        "report": f"s3://{storage.data_store}/{submission.identity.report_key}",
+    }
+    return dg.MaterializeResult(metadata=metadata, data_version=shared.version())
+
+
+def _document(shared: Facts, submission: SubmissionResource, scratch: Scratch) -> "outputs.Report":
     from localgov_pipeline.lib import outputs
     from localgov_pipeline.lib.declarations import declared
 
@@ -31,7 +57,7 @@ def report(
     with values_kept_out_of_logs():
         errors = outputs.errors_of(comparison.cell_errors(scratch, shared))
     tables = {name: outputs.Rows(found.read, found.written, found.shared) for name, found in shared.tables.items()}
-    document = outputs.Report(
+    return outputs.Report(
         identity,
         submission.version_id,
         "accepted",
@@ -47,17 +73,6 @@ def report(
         shared=shared.shared,
         schema_version=declared(identity.dataset, identity.year).schema_version,
     )
-    finish(storage, document)
-    _verify(storage, shared)
-    failed = [check["title"] for check in shared.checks if not check["passed"]]
-    metadata: dict[str, int | str] = {
-        "state": document.state,
-        "rows": document.rows.written,
-        "errors": errors.total,
-        "warnings": "; ".join(failed) or "none",
-        "report": f"s3://{storage.data_store}/{identity.report_key}",
-    }
-    return dg.MaterializeResult(metadata=metadata, data_version=shared.version())
 
 
 def _verify(storage: Storage, facts: Facts) -> None:

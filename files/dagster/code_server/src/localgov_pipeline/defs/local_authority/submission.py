@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -45,7 +46,8 @@ class TableFacts(NamedTuple):
 class Facts(NamedTuple):
     """What a step tells the next. Counts of rows and errors, never a value; the data lie in files of the run's folder.
 
-    `notices`, `checks` and `shared` are as they stand in the report.
+    `notices`, `checks` and `shared` are as they stand in the report. `compared`: table of another submission to the
+    SHA-256 of the upload that it was in when the checks were made.
     """
 
     sha256: str
@@ -54,6 +56,7 @@ class Facts(NamedTuple):
     notices: tuple[dict[str, Any], ...] = ()
     checks: tuple[dict[str, Any], ...] = ()
     shared: tuple[dict[str, Any], ...] = ()
+    compared: Mapping[str, str] = {}
 
     def with_counts(self, **counts: dict[str, int]) -> Facts:
         """Each of `counts` names a count, by table."""
