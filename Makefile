@@ -86,7 +86,7 @@ bench: images ## the slow proofs: all of the access matrix, kills, ways to fail,
 	@tests/scenarios
 	@$(BIN)/python -m tests.benchmark.fleet --authorities 1
 
-soak: install ## 200 rollouts through faults and 25 kills, each compared with one without; SOAK_FLAGS=--help says more
+soak: install ## 200 rollouts through faults, 25 kills, 13 interruptions, each compared with one without; SOAK_FLAGS=--help says more
 	@$(BIN)/python -m tests.faults.soak $(SOAK_FLAGS)
 
 bench-fleet: images ## how fast a fleet is rolled out, beside other ways of the same; BENCH_FLAGS="--authorities 50 --ways A F" for more

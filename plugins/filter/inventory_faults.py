@@ -44,6 +44,7 @@ _value:
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,13 @@ def _settled(value: Any) -> Any:  # noqa: ANN401 - whatever an inventory says
 
 
 def _shared(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: variables[name] for name in _SHARED if name in variables}
+    """What cannot be worked out is said by `_of`."""
+    found = {}
+    for name in _SHARED:
+        if name in variables:
+            with suppress(AnsibleError, UndefinedError):
+                found[name] = _settled(variables[name])
+    return found
 
 
 @cache

@@ -35,8 +35,9 @@ _SECRET = re.compile(
 )
 
 
-def declared_faults(variables: Mapping[str, Any], images: set[str]) -> Iterator[str]:
-    """Faults of the services that an account declares; of those of the roles' own declaration there are none."""
+def declared_faults(variables: Mapping[str, Any], images: set[str] | None) -> Iterator[str]:
+    """Faults of the services that an account declares; of those of the roles' own declaration there are none. Where it
+    is not known which `images` there are, nothing is said of those that services have."""
     locations = variables.get(_LOCATIONS)
     # The role's argument specification says what they are.
     for name, location in locations.items() if isinstance(locations, dict) else ():
@@ -95,9 +96,9 @@ def _service_faults(name: object, service: object, locations: object) -> Iterato
             )
 
 
-def _image_faults(name: object, service: object, images: set[str]) -> Iterator[str]:
+def _image_faults(name: object, service: object, images: set[str] | None) -> Iterator[str]:
     """Also of what runs beside or before the service."""
-    if not isinstance(service, dict):
+    if images is None or not isinstance(service, dict):
         return  # That is said already.
     others = service.get("init")
     for container in [service, *(others if isinstance(others, list) else [])]:
@@ -105,7 +106,7 @@ def _image_faults(name: object, service: object, images: set[str]) -> Iterator[s
         if isinstance(image, str) and image and image not in images:
             yield (
                 f"{name} has the image {image!r}, which nobody pushes; expected is one of {', '.join(sorted(images))}, "
-                "or that platform_images and org_ecr_images name it"
+                "or that platform_images names it too"
             )
 
 

@@ -187,9 +187,14 @@ def images_of(accounts: Iterable[Variables]) -> set[str]:
     named: dict[str, set[str]] = {"platform_images": set(), "platform_image_digests": set()}
     for variables in accounts:
         for name, images in named.items():
-            if FORMS[name].fits(variables.get(name)):
-                images.update(variables[name])
+            if _says_images(variables, name):
+                images.update(map(str, variables.get(name, ())))
     return (named["platform_images"] or set(OWN_IMAGES)) | named["platform_image_digests"]
+
+
+def _says_images(variables: Variables, name: str) -> bool:
+    """Whether what a variable says of images, if anything, is as expected."""
+    return name not in variables or FORMS[name].fits(variables[name])
 
 
 def faults_of(variables: Variables, specifications: Mapping[str, Specification], images: set[str]) -> Iterator[str]:
@@ -202,7 +207,8 @@ def faults_of(variables: Variables, specifications: Mapping[str, Specification],
     yield from _people_faults(variables)
     for role, options in specifications.items():
         yield from _role_faults(role, options, variables)
-    yield from declared_faults(variables, images)
+    known = all(_says_images(variables, name) for name in ("platform_images", "platform_image_digests"))
+    yield from declared_faults(variables, images if known else None)
 
 
 def faults_between(accounts: Mapping[str, Variables]) -> Iterator[tuple[str, str]]:

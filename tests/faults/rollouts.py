@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +28,7 @@ _IMAGES = ("frontend", "dagit", "daemon", "code-server")
 # No images are pulled where no tasks run, so none are pushed: any digests do.
 _VARIABLES = {"platform_image_digests": {name: f"sha256:{number:064}" for number, name in enumerate(_IMAGES)}}
 _LIMIT_SECONDS = 900
+_SOONEST_SECONDS = 0.1
 _MARK = "LOCALGOV_TEST_ROLLOUT"
 
 
@@ -37,7 +37,7 @@ class Verdict:
     """What became of one rollout; `wrong` says what should not have happened, if anything."""
 
     name: str
-    first: str  # converged, failed or killed
+    first: str  # converged, failed, killed or interrupted
     reason: str = ""
     wrong: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
@@ -50,6 +50,8 @@ class Played:
     output: str
     ended: bool = False
     """Whether it was ended from outside, before it had come to its own end."""
+    heeded: bool = True
+    """Whether it did end when it was told to."""
 
 
 class OverError(Exception):
@@ -111,10 +113,15 @@ class Rollouts:
         began = time.monotonic()
         self._fresh()
         self._know(accounts)
-        while not self._play(accounts, end_by=number, end_after=after).ended:
+        while not (played := self._play(accounts, end_by=number, end_after=max(after, _SOONEST_SECONDS))).ended:
             after /= 2
             self._fresh()
-        verdict = Verdict(f"{number.name} after {after:.1f} s, {' and '.join(accounts)}", "killed")
+        first = "killed" if number is signal.SIGKILL else "interrupted"
+        verdict = Verdict(f"{number.name} after {after:.1f} s, {' and '.join(accounts)}", first)
+        if not played.heeded or played.code == 0:
+            verdict.wrong.append(f"did not end by {number.name}, but with {played.code}: {played.output[-2000:]}")
+        if number is signal.SIGINT:
+            verdict.wrong += [f"{account} is still locked" for account in accounts if self._stays_locked(account)]
         left = self._left_running()
         if left:
             verdict.wrong.append(f"still running: {left}")
@@ -133,9 +140,14 @@ class Rollouts:
             self._fresh()
 
     def _play(
-        self, accounts: list[str], *arguments: str, end_by: signal.Signals = signal.SIGKILL, end_after: float = 0
+        self,
+        accounts: list[str],
+        *arguments: str,
+        end_by: signal.Signals = signal.SIGKILL,
+        end_after: float | None = None,
     ) -> Played:
-        """Ended after so many seconds, if any; killed after a quarter of an hour."""
+        """Ended after so many seconds, if any; killed after a quarter of an hour. Interrupted are all of its processes,
+        as by a terminal, and killed is the controller alone."""
         if self._over.is_set():
             raise OverError
         command = [_PROGRAM, "-i", "inventories/sandbox", "playbooks/site.yml", "--limit", ",".join(accounts)]
@@ -158,18 +170,24 @@ class Rollouts:
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
-            ended = False
+            ended, heeded = False, True
             try:
                 process.wait(end_after or _LIMIT_SECONDS)
             except subprocess.TimeoutExpired:
                 ended = True
-                process.send_signal(end_by if end_after else signal.SIGKILL)
-                with suppress(subprocess.TimeoutExpired):  # an interrupted run gives back its locks
-                    process.wait(_LIMIT_SECONDS)
-                process.kill()
-                process.wait()
-        return Played(process.returncode, output.read_text(encoding="utf-8"), ended)
+                if end_by is signal.SIGINT:
+                    os.killpg(process.pid, signal.SIGINT)
+                else:
+                    process.kill()
+                try:
+                    process.wait(_LIMIT_SECONDS)  # an interrupted run gives back its locks
+                except subprocess.TimeoutExpired:
+                    heeded = False
+                    process.kill()
+                    process.wait()
+        return Played(process.returncode, output.read_text(encoding="utf-8"), ended, heeded)
 
     def _again(self, verdict: Verdict, accounts: list[str]) -> None:
         done = self._play(accounts)
@@ -187,6 +205,20 @@ class Rollouts:
         while (left := _marked(str(self._folder))) and time.monotonic() < deadline:
             psutil.wait_procs(left, timeout=1)
         return [" ".join(process.cmdline()) for process in left if process.is_running()]
+
+    def _stays_locked(self, account: str) -> bool:
+        """Whether half a minute later the account's lock has not been given back."""
+        s3 = self._sandbox.client("s3", self._sandbox.root(account))
+        where = {"Bucket": f"localgov-{self._sandbox.account(account)}-rollout", "Key": "lock.json"}
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                if not json.loads(s3.get_object(**where)["Body"].read())["run"]:
+                    return False
+            except (s3.exceptions.NoSuchBucket, s3.exceptions.NoSuchKey):
+                return False  # it never came to the lock
+            time.sleep(0.2)
+        return True
 
     # --- What the account holds ---
 

@@ -32,6 +32,8 @@ _RUNS = CHECKOUT / "build" / "bench" / "soak-runs.jsonl"
 def main(arguments: list[str] | None = None) -> int:
     """0 when every rollout went as it should."""
     given = _parsed(arguments)
+    # Started in the background, playbooks would not hear of interruptions.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     work = iter(_mixed([*range(given.first, given.first + given.seeds)], given.kills))
     taking, verdicts, over = threading.Lock(), list[Verdict](), threading.Event()
     deadline = time.monotonic() + given.minutes * 60
@@ -123,7 +125,8 @@ def _figures(verdicts: list[Verdict], seeds: int, kills: int) -> list[dict[str, 
         _figure("seeded rollouts", outcomes["converged"] + outcomes["failed"], goal=seeds),
         _figure("converged at once", outcomes["converged"]),
         _figure("failed and said why", outcomes["failed"]),
-        _figure("kills", outcomes["killed"], goal=kills),
+        _figure("kills and interruptions", outcomes["killed"] + outcomes["interrupted"], goal=kills),
+        _figure("of these killed", outcomes["killed"]),
         _figure("calls", sum(faults.values()), "calls"),
         *(_figure(f"calls {fault}", number, "calls") for fault, number in faults.most_common()),
         _figure("not as they should be", len(wrong), goal=0, which=wrong),
@@ -138,7 +141,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many rollouts through faults")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--kills", type=int, default=25, help="how many rollouts whose controller is killed")
+    parser.add_argument("--kills", type=int, default=38, help="how many are killed or, every third, interrupted")
     parser.add_argument("--rate", type=float, default=0.2, help="the share of calls that go wrong")
     parser.add_argument("--stall-seconds", type=float, default=30, help="how long a call stalls, of every tenth seed")
     parser.add_argument("--workers", type=int, default=4, help="how many sandboxes at a time")

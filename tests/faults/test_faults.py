@@ -143,4 +143,5 @@ def test_rollouts_get_through_faults_an_interruption_and_a_kill_and_end_in_the_s
     where = ["--folder", str(tmp_path), "--log", str(tmp_path / "runs.jsonl")]
     assert soak.main([*few, *where]) == 0, capsys.readouterr().out[-6000:]
     runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert {run["name"].split()[0] for run in runs} == {"seed", "SIGINT", "SIGKILL"}
     assert sum(sum(run["faults"].values()) - run["faults"].get("passed", 0) for run in runs) > 5

@@ -50,6 +50,13 @@ def test_a_variable_may_be_anything(odd: object) -> None:
         faults(**{"platform_add_users_image": "frontend", name: odd})
 
 
+def test_images_that_are_not_as_expected_are_told_and_not_each_service_that_has_one() -> None:
+    found = faults(platform_images=["web"], la_services_services={"web": SERVICE})
+    assert [line for line in found if "platform_images" in line]
+    assert not [line for line in found if "nobody pushes" in line]
+    assert [line for line in faults(la_services_services={"web": SERVICE}) if "nobody pushes" in line]
+
+
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_a_setting_of_a_service_may_be_anything(odd: object) -> None:
     for key in _KEYS:
