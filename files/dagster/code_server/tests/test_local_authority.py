@@ -41,7 +41,7 @@ HEADER = (SAMPLES / "header.csv").read_bytes()
 STRANGER = (SAMPLES / "episodes.csv").read_bytes().replace(b"TEST0003", b"TEST0099")
 _EPISODE = (SAMPLES / "episodes.csv").read_text().splitlines()[1]
 EPISODES_OF_2024 = "\n".join(
-    [",".join(EPISODE), *[_EPISODE.replace("2025", "2023").replace("TEST0001", f"TEST{n}") for n in range(3)], ""]
+    [",".join(EPISODE), *[_EPISODE.replace("2025", "2023").replace("TEST0001", f"TEST{n}") for n in range(10)], ""]
 ).encode()
 REFERENCE, ROW_COUNT = "episodes_have_a_header", "about_as_many_rows_as_last_year"
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
