@@ -77,6 +77,13 @@ whether there is a row |
 and `of`, the kinds of rows that have it; or `number`, which of the elements at a path it is; or `part`, the same by \
 depth; or `date: true` |
 
+The check `another_year` takes a file for one of another year if more of what is filled of a column than its `threshold`
+is codes that only other years have, and of those three at least; or, where the column is `within_year`, dates of one
+earlier year, and of those ten at least. Later dates say nothing, for a return that is made late holds them; so a file
+of a later year is known by its codes alone. An authority that has a right file refused lifts the check by a threshold
+of its own, `platform_check_thresholds: {ssda903: {of_the_year_that_was_chosen: 1}}` in its inventory, which the
+pipeline has as `CHECK_THRESHOLDS`.
+
 What differs from a year on stands under `changes` of a column, and `first_year` and `last_year` of a table or a column
 say when there is one. The keys of a declaration:
 
@@ -87,7 +94,8 @@ say when there is one. The keys of a declaration:
 CHECKS_HEAD = "| check | what has to hold | if it does not | threshold |\n|---|---|---|---|"
 CHECKS_NOTE = (
     "A threshold is the share of rows that may be at fault; for `row_count_change`, by how much the number of rows may "
-    "differ; for `unknown_codes` and `missing_mandatory`, the share of a column's cells. An authority can set its own."
+    "differ; for `unknown_codes` and `missing_mandatory`, the share of a column's cells; for `another_year`, the "
+    "share of what is filled of a column. An authority can set its own (`platform_check_thresholds`)."
 )
 SHARED = {
     "never": "stays",

@@ -198,6 +198,7 @@ _ONE_HEADER = {
     "name": "one_header_per_child",
     "title": "A child is in the header once.",
     "severity": "error",
+    "made": True,
     "passed": True,
     "findings": 0,
     "shown": [],

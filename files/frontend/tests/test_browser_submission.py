@@ -27,8 +27,8 @@ _BY_RULE = [
 
 def check(title: str, severity: str, findings: int = 0, *shown: tuple[int | None, str | None, str]) -> dict[str, Any]:
     rows = [{"row": row, "column": column, "table": "header", "reason": reason} for row, column, reason in shown]
-    said = {"name": "check", "title": title, "severity": severity, "passed": not findings, "findings": findings}
-    return {**said, "shown": rows}
+    said = {"name": "check", "title": title, "severity": severity, "made": True}
+    return {**said, "passed": not findings, "findings": findings, "shown": rows}
 
 
 _CHECKS = [
@@ -49,6 +49,14 @@ _CHECKS = [
         (None, None, "1207 rows, and 2411 in the year before. Check that the file is whole and of the right year."),
     ),
 ]
+_NOT_YET = (
+    "Not checked yet: no table header of 2026 has been accepted. Upload it, and its report says what does not fit."
+)
+_NOT_MADE = {
+    **check("Every child with an episode is in the header.", "warning", 1),
+    "made": False,
+    "shown": [{"row": None, "column": None, "table": "episodes", "reason": _NOT_YET}],
+}
 _NOTICES = [
     {"table": "header", "row": None, "column": None, "rule": "encoding", "reason": "Read as Windows-1252, not UTF-8."},
     {
@@ -111,6 +119,22 @@ def test_a_file_with_faults_is_explained_whole(page: Page, data_store: Account, 
     expect(page.get_by_text("Read as Windows-1252, not UTF-8.")).to_be_visible()
     expect(page.locator("dt:text-is('Warnings') + dd")).to_have_text("4")
     seen(page, "faulty", width)
+
+
+def test_a_check_that_was_not_made_says_why_and_is_neither_a_warning_nor_passed(
+    page: Page, data_store: Account, newer: str, width: int
+) -> None:
+    checks = [_NOT_MADE, *_CHECKS]
+    data_store.accept(newer, **{**faults(), "checks": checks})
+    page.goto(f"/submissions/{newer}")
+    row = page.get_by_role("row", name="Every child with an episode is in the header.")
+    expect(row).to_contain_text(_NOT_YET)
+    expect(row.locator("strong")).to_have_text("Not checked")
+    expect(row.locator("strong")).to_have_class(re.compile("govuk-tag--grey"))
+    expect(page.locator("dt:text-is('Warnings') + dd")).to_have_text("4")
+    results = page.get_by_role("table", name="Checks and their results").locator("strong")
+    expect(results).to_have_text(["Warning", "Warning", "Not checked", "Passed"])
+    seen(page, "not-checked", width)
 
 
 def test_a_file_that_a_check_stops_is_explained_by_that_check(

@@ -57,7 +57,16 @@ def test_what_was_remarked_and_a_check_that_failed_are_warnings() -> None:
     parsed = parse_report(json.dumps(report(_SUBMISSION, notices=[notice], checks=[check])).encode())
     assert parsed.notices == (Finding(None, None, "header", "Read as Windows-1252."),)
     assert parsed.checks[0].shown[0].row == 5
+    assert parsed.checks[0].made, "reports of before do not say so"
     assert parsed.warnings == 2
+
+
+def test_a_check_that_was_not_made_is_no_warning() -> None:
+    reason = {"table": "episodes", "row": None, "column": None, "reason": "Not checked yet: no table header."}
+    said = {"title": "A", "severity": "warning", "made": False, "passed": False, "findings": 1, "shown": [reason]}
+    parsed = parse_report(json.dumps(report(_SUBMISSION, checks=[said])).encode())
+    assert [(check.made, check.shown[0].reason) for check in parsed.checks] == [(False, reason["reason"])]
+    assert parsed.warnings == 0
 
 
 _NAMES = [f"2026112{day}t101500-6f1c9a20b7d44f0e" for day in range(3)]

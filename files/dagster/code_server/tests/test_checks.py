@@ -214,13 +214,17 @@ def test_codes_that_only_another_year_has_show_a_file_of_another_year() -> None:
     }
 
 
-def test_dates_that_have_to_lie_in_the_year_show_a_file_of_another_year() -> None:
-    ended = [("01/04/2023", 1), ("31/03/2024", 2), ("15/08/2023", 3), ("01/02/2024", 4)]
-    episodes = [episode(number, "01/01/2019", end) for end, number in ended]
+def ended(*ends: str) -> list[dict[str, Any]]:
+    """Episodes that began long ago."""
+    return [episode(number, "01/01/2019", end) for number, end in enumerate(ends)]
+
+
+def test_dates_that_cannot_lie_before_the_year_show_a_file_of_an_earlier_year() -> None:
+    episodes = ended("01/04/2023", "31/03/2024", *[f"15/{month:02}/2023" for month in range(4, 13)], "01/02/2024")
     outcome = Tables(episodes=episodes).outcomes()["of_the_year_that_was_chosen"]
     assert reasons(outcome) == {
-        "DEC": "4 of 4 dates lie in the year 2024. The file seems to be of 2024. Upload it for its own year; if it is "
-        "of 2026, mend DEC."
+        "DEC": "12 of 12 dates lie in the year 2024. The file seems to be of 2024. Upload it for its own year; if it "
+        "is of 2026, mend DEC."
     }
 
 
@@ -231,10 +235,15 @@ def test_dates_that_have_to_lie_in_the_year_show_a_file_of_another_year() -> Non
         ({"header": [child(number, SEX="1" if number else "M") for number in range(10)]}, "not nearly all cells"),
         ({"header": [child(number) for number in range(9)]}, "nothing tells the year"),
         ({"header": [child(number, SEX="?") for number in range(9)]}, "codes of no year"),
-        ({"episodes": [episode(number, "01/01/2019") for number in range(9)]}, "an episode may go on for years"),
-        ({"episodes": [episode(n, "01/01/2019", f"01/05/{2018 + n}") for n in range(7)]}, "a history of many years"),
-        ({"episodes": [episode(n, "01/01/2019", "31/03/2026") for n in range(9)]}, "the last day of the year"),
-        ({"episodes": [episode(n, "01/01/2019", "01/04/2025") for n in range(9)]}, "the first day of the year"),
+        ({"episodes": [episode(number, "01/01/2019") for number in range(12)]}, "an episode may go on for years"),
+        ({"episodes": ended(*[f"{day}/05/{2019 + n}" for n in range(6) for day in (11, 12)])}, "many years"),
+        ({"episodes": ended(*["31/03/2026"] * 12)}, "the last day of the year"),
+        ({"episodes": ended(*["01/04/2025"] * 12)}, "the first day of the year"),
+        ({"episodes": ended(*["01/05/2023"] * 9)}, "nine dates may be slips"),
+        ({"episodes": ended(*["01/05/2023"] * 18, *["01/05/2025"] * 2)}, "not nearly all dates"),
+        ({"episodes": ended("02/04/2026", "20/04/2026", "03/05/2026")}, "three that ended before a late extract"),
+        ({"episodes": ended(*["02/05/2026"] * 12)}, "all of them ended before a late extract"),
+        ({"missing": [child(n, MIS_START="01/03/2025") for n in range(12)]}, "missing since the year before"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -39,9 +39,9 @@ THIRD = "20260403t101500-00000000000000cc"
 GROUP = "ssda903/regional/2026/"
 HEADER = (SAMPLES / "header.csv").read_bytes()
 STRANGER = (SAMPLES / "episodes.csv").read_bytes().replace(b"TEST0003", b"TEST0099")
-_, _EPISODE, *_ = (SAMPLES / "episodes.csv").read_text().splitlines()
+_EPISODE = (SAMPLES / "episodes.csv").read_text().splitlines()[1]
 EPISODES_OF_2024 = "\n".join(
-    [",".join(EPISODE), *[_EPISODE.replace("2025", "2023").replace("TEST0001", f"TEST{n}") for n in range(3)], ""]
+    [",".join(EPISODE), *[_EPISODE.replace("2025", "2023").replace("TEST0001", f"TEST{n}") for n in range(10)], ""]
 ).encode()
 REFERENCE, ROW_COUNT = "episodes_have_a_header", "about_as_many_rows_as_last_year"
 IDENTIFIERS = ("TEST0001", "TESTUPN", "ZZ99 3A", "05/03/2012", "2012-03-05")
@@ -423,6 +423,8 @@ def test_a_check_that_is_not_made_yet_is_none_of_dagsters(authority: Authority) 
     (stage,) = outcome.asset_materializations_for_node("checked")
     results = {record.data["check"]: record.data["result"] for record in stage.metadata["checks"].records}
     assert results["Every child with an episode is in the header."] == "not made"
+    (stage,) = outcome.asset_materializations_for_node("report")
+    assert stage.metadata["warnings"].value == "none"
 
 
 def test_a_correction_of_the_header_is_compared_with_the_episodes_that_stay(authority: Authority) -> None:
@@ -456,6 +458,49 @@ def test_tables_whose_runs_go_on_at_the_same_time_are_compared_by_the_one_that_e
     assert listed.count("episodes_have_a_header") == 1
     (stage,) = outcome.asset_materializations_for_node("report")
     assert stage.metadata["warnings"].value == "Every child with an episode is in the header."
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "asked to be withdrawn", "replaced"])
+def test_what_is_told_of_a_submission_that_went_meanwhile_is_not_told_again(authority: Authority, how: str) -> None:
+    """It went between its own report and that which the checks with the other table would have changed."""
+    authority.upload(STRANGER)
+    authority.upload("header.csv", SECOND)
+    longer, shorter = authority.tick()
+
+    def ask() -> None:
+        key = f"withdrawals/ssda903/2026/{FIRST}.json"
+        client().put_object(Bucket=authority.buckets["data-store"], Key=key, Body=b"{}")
+
+    def replace() -> None:
+        authority.upload("episodes.csv")
+        assert authority.run(authority.tick()[-1]).success
+
+    meanwhile = {"withdrawn": authority.withdraw, "asked to be withdrawn": ask, "replaced": replace}[how]
+    left: list[dict[str, str]] = []
+
+    def told() -> dict[str, str]:
+        names = {f"results/ssda903/2026/{FIRST}/{name}" for name in ("report.json", "errors.csv")}
+        return {key: authority.read("data-store", key) for key in names & authority.keys("data-store")}
+
+    def act() -> None:
+        meanwhile()
+        left.append(told())
+
+    with ExitStack() as later:
+
+        def first() -> Any:  # noqa: ANN401
+            outcome = authority.run(shorter)
+            # What is written last of a report is the index.
+            later.enter_context(before_the_first_write_to(authority, "2026/index.json", act))
+            return outcome
+
+        with before_the_first_write_to(authority, f"{FIRST}/report.json", first):
+            assert authority.run(longer).success
+
+    assert [told()] == left
+    assert authority.report()["state"] == ("withdrawn" if how == "withdrawn" else "accepted")
+    # What is asked for is done by the run that comes of it.
+    assert authority.current().get("episodes") == (None if how == "withdrawn" else FIRST)
 
 
 def test_what_the_upload_held_before_it_was_replaced_is_not_compared_with(authority: Authority) -> None:

@@ -271,7 +271,7 @@ CELLS = [
     Ugly(
         "episodes of another year",
         text(
-            f"{EPISODES}\n" + "".join(f"TEST{n},01/04/2023,S,C2,N1,U1,PR1,0{n}/03/2024,E11,,,,\n" for n in range(1, 4))
+            f"{EPISODES}\n" + "".join(f"TEST{n},01/04/2023,S,C2,N1,U1,PR1,{n}/03/2024,E11,,,,\n" for n in range(10, 20))
         ),
         Refused(((None, "DEC", "of_the_year_that_was_chosen"),), "seems to be of 2024. Upload it for its own year"),
     ),

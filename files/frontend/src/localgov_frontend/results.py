@@ -58,10 +58,11 @@ class FindingGroup:
 
 @dataclass(frozen=True)
 class Check:
-    """`shown` are the first of its findings."""
+    """`shown` are the first of its findings; of one that could not be `made`, what there has to be first."""
 
     title: str
     severity: str
+    made: bool
     passed: bool
     findings: int
     shown: tuple[Finding, ...]
@@ -132,7 +133,7 @@ class Report:
     @property
     def warnings(self) -> int:
         """Of an accepted file: checks that failed, and what was remarked as it was read."""
-        return sum(not check.passed for check in self.checks) + len(self.notices)
+        return sum(check.made and not check.passed for check in self.checks) + len(self.notices)
 
 
 def parse_report(body: bytes) -> Report:
@@ -182,8 +183,9 @@ def _group(group: dict[str, Any]) -> FindingGroup:
 
 def _check(check: dict[str, Any]) -> Check:
     shown = tuple(_finding(found) for found in check["shown"])
-    said = (str(check["title"]), str(check["severity"]), bool(check["passed"]), int(check["findings"]))
-    return Check(*said, shown)
+    said = (str(check["title"]), str(check["severity"]))
+    # Reports of before say nothing of checks that were not made.
+    return Check(*said, bool(check.get("made", True)), bool(check["passed"]), int(check["findings"]), shown)
 
 
 def _shared_part(part: dict[str, Any]) -> SharedPart:

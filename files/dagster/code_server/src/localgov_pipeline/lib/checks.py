@@ -16,8 +16,9 @@ from localgov_pipeline.lib.rules import day_number
 FINDING_SCHEMA = pl.Schema({**ERROR_SCHEMA, "table": pl.String()})
 # Of one check; the counts are of all.
 FINDINGS_LISTED = 10_000
-# Fewer cells of another year may be slips.
-_CELLS_OF_ANOTHER_YEAR = 3
+# Fewer codes may be slips. Of dates, fewer may be chance: in a small file few episodes end.
+_CODES_OF_ANOTHER_YEAR = 3
+_DATES_OF_AN_EARLIER_YEAR = 10
 _NOT_ENDED = date(9999, 12, 31)
 _MARK = "mark"
 # A power of two that is above every number of a day.
@@ -237,10 +238,10 @@ def _unknown(rows: pl.LazyFrame, errors: pl.LazyFrame, threshold: float, year: i
 def _of_another_year(
     rows: pl.LazyFrame, errors: pl.LazyFrame | None, threshold: float, table: str, dataset: Dataset
 ) -> list[tuple[str | None, str]]:
-    """Columns of which nearly all cells are of another year. One is enough: most say nothing about the year."""
+    """Columns of which nearly all cells are of another year. One is enough: most say nothing about the year.
 
-    def is_meant(cells: int, filled: int) -> bool:
-        return cells >= _CELLS_OF_ANOTHER_YEAR and cells > threshold * filled
+    Dates count that lie in an earlier year only: a return that is made late holds what has happened since its year.
+    """
 
     def advice(name: str, years: str) -> str:
         return f"The file seems to be of {years}. Upload it for its own year; if it is of {dataset.year}, mend {name}."
@@ -248,13 +249,14 @@ def _of_another_year(
     columns = dataset.tables[table].columns
     found: list[tuple[str | None, str]] = []
     for name, (cells, filled) in _cells_with_other_codes(rows, errors, columns).items():
-        if is_meant(cells, filled):
+        if cells >= _CODES_OF_ANOTHER_YEAR and cells > threshold * filled:
             years = _spans({year for known in columns[name].other_codes.values() for year in known})
             said = f"{cells} of {filled} cells hold codes of {years}, which {dataset.year} does not have."
             found.append((name, f"{said} {advice(name, years)}"))
     for name in [name for name, column in columns.items() if column.within_year]:
         year, cells, filled = _most_frequent_year(rows, name, dataset.year_ends)
-        if year != dataset.year and is_meant(cells, filled):
+        is_earlier = year is not None and year < dataset.year
+        if is_earlier and cells >= _DATES_OF_AN_EARLIER_YEAR and cells > threshold * filled:
             found.append((name, f"{cells} of {filled} dates lie in the year {year}. {advice(name, str(year))}"))
     return found
 

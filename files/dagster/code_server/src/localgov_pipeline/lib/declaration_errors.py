@@ -35,7 +35,7 @@ FORMS = {
     "mandatory": "true or false",
     "share": "never, unchanged, month, year, sector or pseudonym, or a mapping that gives one for every profile",
     "pattern": "alphanumeric, postcode or free",
-    "within_year": "true for a date that lies in the year of the return; false if not given",
+    "within_year": "true for a date that never lies before the year of the return; false if not given",
     "date_format": "DD/MM/YYYY or YYYY-MM-DD",
     "codes": "a list of codes, or a mapping of codes to their words",
     "changes": "years, each with the keys that are different from it on, such as `2025: {codes: [A, B]}`",

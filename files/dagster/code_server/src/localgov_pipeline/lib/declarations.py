@@ -44,7 +44,7 @@ class Column(_Declared):
     """`share` (profile to form) has no default: whoever adds a column decides what leaves the local authority.
 
     `other_codes` are those of other years, each with its years: whoever uses one may have chosen the wrong year. So may
-    whoever has dates of another year in a column that is `within_year`.
+    whoever has dates of an earlier year in a column that is `within_year`.
     """
 
     type: Literal["text", "date", "code", "integer"]

@@ -32,7 +32,7 @@ def compare(
     """Make the checks: the facts with what they found, and what of it stops the submission."""
     identity = submission.identity
     dataset = declared(identity.dataset, identity.year)
-    others = {}
+    others: Current = {}
     if _compared_with(dataset, facts.tables):
         others = _others(dataset, facts.tables, identity, standing(storage, identity.dataset_year).current)
     outcomes = _outcomes(dataset, others, storage, submission, scratch, facts)

@@ -16,6 +16,7 @@ from localgov_pipeline.defs.local_authority.submission import Facts, SubmissionR
 from localgov_pipeline.defs.patience import BACK_OFF
 from localgov_pipeline.defs.storage import CSV, JSON, Storage
 from localgov_pipeline.lib.findings import FileRefusedError, refusal
+from localgov_pipeline.lib.submissions import Submission
 
 if TYPE_CHECKING:
     from localgov_pipeline.lib import outputs
@@ -63,6 +64,14 @@ def finish(storage: Storage, report: "outputs.Report") -> Standing:
     return settle(storage, report.submission.dataset_year)
 
 
+def is_still_so(storage: Storage, report: "outputs.Report") -> bool:
+    """Whether the report is still the one that was written, and nobody has asked to take the submission back."""
+    if storage.has(storage.data_store, report.submission.withdrawal_key):
+        return False
+    written = _report(storage, report.submission)
+    return (written.get("version_id"), written.get("state")) == (report.version_id, report.state)
+
+
 def _remove_results(storage: Storage, submission: SubmissionResource) -> None:
     """What a version before left, but for the report: the new one takes its place."""
     identity = submission.identity
@@ -72,7 +81,7 @@ def _remove_results(storage: Storage, submission: SubmissionResource) -> None:
 
 def reject_as_not_processed(storage: Storage, submission: SubmissionResource) -> None:
     """But for what has come to its end before: that it could not be done once more changes nothing about it."""
-    report = _report(storage, submission)
+    report = _report(storage, submission.identity)
     if _is_about(report, submission) and report["state"] != "rejected":
         return
     reject(storage, submission, refusal("platform", _NOT_PROCESSED))
@@ -80,12 +89,12 @@ def reject_as_not_processed(storage: Storage, submission: SubmissionResource) ->
 
 def is_reported(storage: Storage, submission: SubmissionResource) -> bool:
     """Whether a run came to its end."""
-    return _is_about(_report(storage, submission), submission)
+    return _is_about(_report(storage, submission.identity), submission)
 
 
-def _report(storage: Storage, submission: SubmissionResource) -> dict[str, Any]:
+def _report(storage: Storage, identity: Submission) -> dict[str, Any]:
     """The one that there is; empty if there is none."""
-    key = submission.identity.report_key
+    key = identity.report_key
     written = storage.fetch(storage.data_store, key) if storage.has(storage.data_store, key) else None
     found: dict[str, Any] = {} if written is None else json.loads(written.content)
     return found

@@ -10,7 +10,7 @@ import dagster as dg
 
 from localgov_pipeline.defs.discretion import values_kept_out_of_logs
 from localgov_pipeline.defs.local_authority import comparison
-from localgov_pipeline.defs.local_authority.rejection import finish
+from localgov_pipeline.defs.local_authority.rejection import finish, is_still_so
 from localgov_pipeline.defs.local_authority.submission import SUBMISSIONS, Facts, SubmissionResource
 from localgov_pipeline.defs.scratch import Scratch
 from localgov_pipeline.defs.storage import Storage
@@ -32,13 +32,13 @@ def report(
     current = finish(storage, document).current
     with values_kept_out_of_logs():
         compared = comparison.compare_with_what_came(current, storage, submission, scratch, shared)
-        if compared is not None:
+    if compared is not None and is_still_so(storage, document):
+        with values_kept_out_of_logs():
             comparison.write_errors(storage, submission, scratch, compared)
-    if compared is not None:
         document = document._replace(checks=compared.checks, finished_at=datetime.now(UTC))
         finish(storage, document)
     _verify(storage, shared)
-    failed = [check["title"] for check in document.checks if not check["passed"]]
+    failed = [check["title"] for check in document.checks if check["made"] and not check["passed"]]
     metadata: dict[str, int | str] = {
         "state": document.state,
         "rows": document.rows.written,
