@@ -137,7 +137,7 @@ def test_only_what_is_switched_on_demand_lets_session_manager_in() -> None:
     services = resources("AWS::ECS::Service")
     assert {found["ServiceName"] for _, found in services if found.get("EnableExecuteCommand")} == ON_DEMAND
     may = {where for where, statement in statements() if any("ssm" in action for action in each(statement["Action"]))}
-    assert may == {f"roles/{name.title()}TaskRole" for name in ON_DEMAND}
+    assert may == {f"{roles}/{name.title()}TaskRole" for name in ON_DEMAND for roles in ("roles", "roles_linked")}
 
 
 def test_a_role_of_schedules_switches_services_by_name_for_its_own_group_and_does_nothing_else() -> None:
@@ -276,7 +276,7 @@ def test_one_container_alone_has_the_administrators_login_and_it_ends_before_its
         for container in containers(task)
         if "DatabaseAdminSecretArn" in str(container.get("Secrets"))
     ]
-    pipelines = ("services", "services_balanced", "services_hosted", "services_without_sign_in")
+    pipelines = ("services", "services_balanced", "services_hosted", "services_linked", "services_without_sign_in")
     wanted = {("services_marketplace/ApiTaskDefinition", "init", False)}
     assert sorted(having) == sorted(wanted | {(f"{name}/DaemonTaskDefinition", "init", False) for name in pipelines})
 
@@ -395,7 +395,7 @@ def test_whether_people_sign_in_is_always_said() -> None:
         for entry in container["Environment"]
         if entry["Name"] == "SIGN_IN"
     }
-    variants = ("services", "services_balanced", "services_hosted")
+    variants = ("services", "services_balanced", "services_hosted", "services_linked")
     assert said == {
         **{f"{name}/FrontendTaskDefinition": "cognito" for name in variants},
         "services_without_sign_in/FrontendTaskDefinition": "none",
