@@ -56,8 +56,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium_browser(CHECKOUT / "build" / "chromium") as browser:
         take(browser, Path(folder))
         # Where `make bench-fleet` has rolled one out.
-        if rolled_out := sorted(ROLLOUTS.glob("*-0/A-fresh-report/site.html"), key=_authorities):
-            take_rollout(browser, rolled_out[-1])
+        if largest := max(ROLLOUTS.glob("*-0/A-fresh-report/site.html"), key=_authorities, default=None):
+            take_rollout(browser, largest)
     TAKEN.write_text(f"{digest()}\n", encoding="utf-8")
 
 

@@ -52,6 +52,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible_collections.localgov.platform.plugins.plugin_utils._inventory_faults import (
+    IMAGE_VARIABLES,
     Specification,
     faults_between,
     faults_of,
@@ -62,7 +63,7 @@ from jinja2.exceptions import UndefinedError
 
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 # What accounts may not have in common, and what one of them has for all.
-_SHARED = ("ansible_aws_account_id", "platform_cidr", "platform_images", "platform_image_digests")
+_SHARED = ("ansible_aws_account_id", "platform_cidr", *IMAGE_VARIABLES)
 
 
 def inventory_faults(

@@ -31,6 +31,8 @@ Specification = dict[str, dict[str, Any]]
 
 # What playbooks/images.yml pushes unless platform_images says otherwise.
 OWN_IMAGES = ("code-server", "dagit", "daemon", "frontend")
+# What says which images there are.
+IMAGE_VARIABLES = ("platform_images", "platform_image_digests")
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _IMAGE = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
@@ -184,7 +186,7 @@ KNOWN = {*FORMS, *_OTHERS}
 
 def images_of(accounts: Iterable[Variables]) -> set[str]:
     """The names of the images that the inventory has pushed or pins, by the variables of all its accounts."""
-    named: dict[str, set[str]] = {"platform_images": set(), "platform_image_digests": set()}
+    named: dict[str, set[str]] = {name: set() for name in IMAGE_VARIABLES}
     for variables in accounts:
         for name, images in named.items():
             if _says_images(variables, name):
@@ -207,7 +209,7 @@ def faults_of(variables: Variables, specifications: Mapping[str, Specification],
     yield from _people_faults(variables)
     for role, options in specifications.items():
         yield from _role_faults(role, options, variables)
-    known = all(_says_images(variables, name) for name in ("platform_images", "platform_image_digests"))
+    known = all(_says_images(variables, name) for name in IMAGE_VARIABLES)
     yield from declared_faults(variables, images if known else None)
 
 

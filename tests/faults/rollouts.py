@@ -170,7 +170,8 @@ class Rollouts:
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                # Otherwise whoever interrupts the tests interrupts the playbook with them.
+                start_new_session=end_by is signal.SIGINT,
             )
             ended, heeded = False, True
             try:
